@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door for people. The kernel's build system reads Kbuild instead.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+.PHONY: all tools module demo test check rust-project clean help
+
+all: tools module ## Build the tools, and the module for the running kernel
+
+tools: ## Build rtshm-reader (target/release)
+	@pkg-config --exists alsa || { \
+		echo "alsa-lib's headers are missing: apt install libasound2-dev pkg-config" >&2; exit 1; }
+	cargo build --release -p rtshm-reader
+
+module: ## Build the module for the running kernel, or for the one in KDIR=
+	@if scripts/kernel-has-rust "$(KDIR)"; then \
+		$(MAKE) -C "$(KDIR)" M="$(CURDIR)" modules; \
+	fi
+
+demo: ## Play speech, or WAV=file, through the card in a VM and compare
+	@scripts/demo $(if $(WAV),"$(WAV)")
+
+test: ## Run all tests, on this machine and in a VM
+	@scripts/test
+
+check: ## rustfmt, clippy and shellcheck, warnings are errors
+	@scripts/check
+
+rust-project: ## Write rust-project.json, so that rust-analyzer knows the module
+	@scripts/lab/build-module rust-analyzer
+	@cp build/stock/rust-project.json .
+
+clean: ## Remove what was built here; the lab's cache stays
+	rm -rf build target rust-project.json
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22

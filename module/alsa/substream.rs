@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open substream and the stream lock that guards it.
+
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+
+use kernel::{
+    bindings,
+    prelude::*,
+    types::Opaque, //
+};
+
+use super::{
+    pcm::{
+        Playback,
+        SampleFormat, //
+    },
+    sys,
+    timer::{
+        HasTimer,
+        Timer, //
+    }, //
+};
+
+/// What the application configured.
+#[derive(Clone, Copy)]
+pub struct Config {
+    /// Frames per second.
+    pub rate: u32,
+    /// Samples per frame.
+    pub channels: u32,
+    /// How samples are stored.
+    pub format: SampleFormat,
+    /// Frames in a period.
+    pub period_frames: u32,
+    /// Frames in the buffer, a whole number of periods.
+    pub buffer_frames: u32,
+}
+
+/// What a driver keeps for a substream while it is open.
+///
+/// # Invariants
+///
+/// - `raw` is an open substream with a runtime, of a PCM whose `private_data` is a `P`.
+/// - `state` is accessed under the stream lock of `raw` only.
+#[pin_data]
+pub struct Substream<P: Playback> {
+    raw: NonNull<sys::snd_pcm_substream>,
+    state: UnsafeCell<P::State>,
+    #[pin]
+    timer: Timer,
+}
+
+// SAFETY: ALSA's substreams belong to no thread, and the state may move between threads.
+unsafe impl<P: Playback> Send for Substream<P> {}
+// SAFETY: By the second invariant.
+unsafe impl<P: Playback> Sync for Substream<P> {}
+
+impl<P: Playback> Substream<P> {
+    /// # Safety
+    ///
+    /// The first invariant holds for `raw` as long as the object lives.
+    pub(super) unsafe fn new(
+        raw: NonNull<sys::snd_pcm_substream>,
+        state: P::State,
+    ) -> impl PinInit<Self> {
+        // INVARIANT: By the contract of this function; nobody else has the state yet.
+        pin_init!(Self {
+            raw,
+            state: UnsafeCell::new(state),
+            timer <- Timer::new::<Self>(),
+        })
+    }
+
+    /// Calls `f` under the stream lock.
+    pub(super) fn with_lock<R>(&self, f: impl FnOnce(&mut Locked<'_, P>) -> R) -> R {
+        // SAFETY: By the invariants the substream is valid.
+        let flags = unsafe { sys::_snd_pcm_stream_lock_irqsave(self.raw.as_ptr()) };
+        // SAFETY: It is locked now.
+        let mut stream = unsafe { self.assume_locked() };
+        let result = f(&mut stream);
+        // SAFETY: The lock was taken above, with these flags.
+        unsafe { sys::snd_pcm_stream_unlock_irqrestore(self.raw.as_ptr(), flags) };
+        result
+    }
+
+    /// # Safety
+    ///
+    /// The stream lock is held as long as the result lives, and there is no other result in use.
+    pub(super) unsafe fn assume_locked(&self) -> Locked<'_, P> {
+        // INVARIANT: By the contract of this function.
+        Locked { open: self }
+    }
+
+    /// Unsets the timer and waits for a tick to end. Not under the stream lock.
+    pub(super) fn unset_timer(&self) {
+        self.timer.unset();
+    }
+}
+
+// SAFETY: `from_timer` goes back by the offset of the field.
+unsafe impl<P: Playback> HasTimer for Substream<P> {
+    unsafe fn from_timer(timer: *mut bindings::hrtimer) -> *const Self {
+        let timer = Opaque::cast_from(timer.cast_const()).cast::<u8>();
+        let offset = offset_of!(Self, timer).wrapping_add(Timer::OFFSET);
+        // SAFETY: By the contract of this function the timer is that field of a `Self`.
+        unsafe { timer.sub(offset) }.cast()
+    }
+
+    fn expired(&self) {
+        self.with_lock(P::tick);
+    }
+}
+
+/// An open substream while its stream lock is held and interrupts are off.
+///
+/// # Invariants
+///
+/// The stream lock is held.
+pub struct Locked<'a, P: Playback> {
+    open: &'a Substream<P>,
+}
+
+impl<P: Playback> Locked<'_, P> {
+    /// The PCM device.
+    pub fn device(&self) -> &P {
+        // SAFETY: By the invariants of `Substream`; the PCM outlives its substreams.
+        unsafe { &*(*(*self.open.raw.as_ptr()).pcm).private_data.cast::<P>() }
+    }
+
+    /// What the driver keeps.
+    pub fn state(&mut self) -> &mut P::State {
+        // SAFETY: The stream lock is held, and `&mut self` keeps this from being called again, also
+        // by an operation that ALSA calls from inside of `period_elapsed`.
+        unsafe { &mut *self.open.state.get() }
+    }
+
+    fn runtime(&self) -> *mut sys::snd_pcm_runtime {
+        // SAFETY: By the invariants of `Substream` there is one.
+        unsafe { (*self.open.raw.as_ptr()).runtime }
+    }
+
+    /// What the application configured; all 0 before it did.
+    pub fn config(&self) -> Config {
+        let runtime = self.runtime();
+        // ALSA bounds the sizes by `buffer_bytes_max`.
+        let frames = |size: sys::snd_pcm_uframes_t| u32::try_from(size).unwrap_or(u32::MAX);
+        // SAFETY: The runtime is valid, and these fields do not change in a stream that can be
+        // locked by one of our operations or our timer.
+        unsafe {
+            Config {
+                rate: (*runtime).rate,
+                channels: (*runtime).channels,
+                format: SampleFormat((*runtime).format.unsigned_abs()),
+                period_frames: frames((*runtime).period_size),
+                buffer_frames: frames((*runtime).buffer_size),
+            }
+        }
+    }
+
+    /// Frames that the application has queued behind the frame that [`Playback::pointer`] returned
+    /// last; 0 where it is late, or says something impossible.
+    pub fn queued(&self) -> u64 {
+        let runtime = self.runtime();
+        // SAFETY: The runtime and its status and control pages are valid. The application may write
+        // the control page at any time, hence a volatile read, once.
+        let (hw_ptr, appl_ptr) = unsafe {
+            (
+                (*(*runtime).status).hw_ptr,
+                ptr::read_volatile(&raw const (*(*runtime).control).appl_ptr),
+            )
+        };
+        // SAFETY: The runtime is valid.
+        let (boundary, buffer_size) = unsafe { ((*runtime).boundary, (*runtime).buffer_size) };
+        let mut queued = appl_ptr.wrapping_sub(hw_ptr);
+        if appl_ptr < hw_ptr {
+            queued = queued.wrapping_add(boundary);
+        }
+        if queued > buffer_size {
+            queued = 0;
+        }
+        // CAST: `unsigned long` is 64 bits at most.
+        queued as u64
+    }
+
+    /// Whether the stream ends when nothing is queued: it drains, or ALSA will stop it for an xrun.
+    pub fn ends_when_empty(&self) -> bool {
+        let runtime = self.runtime();
+        // SAFETY: The runtime is valid.
+        let (threshold, size) = unsafe { ((*runtime).stop_threshold, (*runtime).buffer_size) };
+        threshold <= size || self.is_draining()
+    }
+
+    /// Whether ALSA stops the stream for an xrun, if it stops it now.
+    pub fn is_late(&self) -> bool {
+        let runtime = self.runtime();
+        // SAFETY: The runtime is valid.
+        let (threshold, size) = unsafe { ((*runtime).stop_threshold, (*runtime).buffer_size) };
+        // CAST: `unsigned long` is 64 bits at most.
+        let free = (size as u64).saturating_sub(self.queued());
+        !self.is_draining() && free >= threshold as u64
+    }
+
+    /// Whether the application has written its last frame.
+    pub fn is_draining(&self) -> bool {
+        // SAFETY: The runtime is valid, and its state changes under the stream lock.
+        let state = unsafe { (*self.runtime()).state };
+        state.unsigned_abs() == sys::SNDRV_PCM_STATE_DRAINING
+    }
+
+    /// The samples of `count` frames from the buffer's frame `first` on, up to the buffer's end.
+    pub fn frames(&self, first: u32, count: u32) -> Samples<'_> {
+        let runtime = self.runtime();
+        // SAFETY: The runtime is valid.
+        let (area, frame_bits, buffer) = unsafe {
+            (
+                (*runtime).dma_area,
+                (*runtime).frame_bits,
+                (*runtime).buffer_size,
+            )
+        };
+        // CAST: Widening; `unsigned long` is as wide as `usize`.
+        let (frame, first) = ((frame_bits / 8) as usize, first as usize);
+        let count = (count as usize).min(buffer.saturating_sub(first));
+        // INVARIANT: ALSA allocated `buffer_size` frames, and these lie below.
+        Samples {
+            // A pointer past the end is not used: there are no samples then.
+            start: area.wrapping_add(first.wrapping_mul(frame)).cast_const(),
+            bytes: if area.is_null() {
+                0
+            } else {
+                count.wrapping_mul(frame)
+            },
+            _buffer: PhantomData,
+        }
+    }
+
+    /// Tells ALSA that the position has crossed a period, or that what was queued is played. ALSA
+    /// asks for the pointer, and may stop the stream, before this returns.
+    pub fn period_elapsed(&mut self) {
+        // SAFETY: The substream is valid and the stream lock held.
+        unsafe { sys::snd_pcm_period_elapsed_under_stream_lock(self.open.raw.as_ptr()) };
+    }
+
+    /// Has [`Playback::tick`] called at `time`, in nanoseconds of `CLOCK_MONOTONIC`; replaces an
+    /// earlier setting.
+    pub fn set_timer(&self, time: u64) {
+        self.open.timer.set(time);
+    }
+
+    /// Unsets the timer; a tick that waits for the stream lock already will still be called.
+    pub fn unset_timer(&self) {
+        self.open.timer.try_unset();
+    }
+}
+
+/// Samples in the buffer, which the application may be writing at this moment.
+///
+/// # Invariants
+///
+/// `bytes` bytes from `start` on are in the buffer of a locked substream.
+pub struct Samples<'a> {
+    start: *const u8,
+    bytes: usize,
+    _buffer: PhantomData<&'a ()>,
+}
+
+impl Samples<'_> {
+    /// The samples as integers of their size.
+    #[inline]
+    pub fn iter<T: Word>(&self) -> impl Iterator<Item = T> + '_ {
+        let start = self.start.cast::<T>();
+        (0..self.bytes / size_of::<T>()).map(move |index| {
+            // SAFETY: By the invariant it is in the buffer, which stays while the stream is locked.
+            // ALSA's buffers are page-aligned and frames whole samples, so it is aligned. User space
+            // may write it meanwhile, hence volatile; any value is one.
+            unsafe { ptr::read_volatile(start.add(index)) }
+        })
+    }
+}
+
+/// An integer that holds a sample.
+pub trait Word: Copy + zerocopy::FromBytes + 'static {}
+impl Word for i16 {}
+impl Word for u32 {}

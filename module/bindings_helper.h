@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What module/Kbuild gives to bindgen.
+ */
+
+/* First, as in the kernel's own list: bindgen does not find the enum otherwise. */
+#include <linux/hrtimer_types.h>
+
+#include <sound/core.h>
+#include <sound/pcm.h>
+
+#include "shim.h"

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where chunks end: every period is divided into chunks of one size, the last one maybe shorter,
+//! so that no chunk crosses the end of a period or of the buffer.
+//!
+//! Pure arithmetic, tested on the host.
+
+use core::num::NonZeroU32;
+
+/// The division of a stream into chunks.
+#[derive(Clone, Copy)]
+pub struct Grid {
+    period: NonZeroU32,
+    chunk: NonZeroU32,
+}
+
+impl Grid {
+    /// Divides periods of `period` frames into as few chunks as possible, of nearly one size and of
+    /// at most `limit` frames. 0 is taken as 1.
+    pub fn new(period: u32, limit: u32) -> Self {
+        let or_one = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
+        let period = or_one(period);
+        let chunks = or_one(div_ceil(period, or_one(limit)));
+        Self {
+            period,
+            chunk: or_one(div_ceil(period, chunks)),
+        }
+    }
+
+    /// Most frames in a chunk.
+    pub fn chunk_frames(&self) -> u32 {
+        self.chunk.get()
+    }
+
+    /// Frames from `position` to the end of its chunk, at least 1.
+    pub fn left(&self, position: u64) -> u32 {
+        let period = u64::from(self.period.get());
+        // CAST: Below the period.
+        let into = (position % period) as u32;
+        let to_chunk_end = self.chunk.get().wrapping_sub(into % self.chunk);
+        to_chunk_end.min(self.period.get().wrapping_sub(into))
+    }
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self::new(1, 1)
+    }
+}
+
+/// `a / b`, rounded up.
+fn div_ceil(a: NonZeroU32, b: NonZeroU32) -> u32 {
+    // OVERFLOW: At most `a`.
+    (a.get().wrapping_sub(1) / b).wrapping_add(1)
+}

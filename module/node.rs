@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/rtshm`: how user space gets at the ring.
+//!
+//! Opened for reading and writing it makes the caller the one consumer, who may map the region and
+//! wait with `poll()`. Opened for reading it tells, by ioctl and fdinfo, and nothing else.
+
+use kernel::{
+    bindings,
+    current,
+    fs::{
+        file::flags,
+        File, //
+    },
+    ioctl::_IOR,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceRegistration, //
+    },
+    mm::virt::VmaNew,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+use crate::{
+    abi::{
+        ioctl::{
+            self,
+            Info,
+            Status, //
+        },
+        plain, //
+    },
+    misc::{
+        PollDevice,
+        Registration, //
+    },
+    outlet::{
+        Outlet,
+        Seat, //
+    }, //
+};
+
+// CAST: The kernel's helper takes the type as `u32`.
+const INFO: u32 = _IOR::<Info>(ioctl::MAGIC as u32, ioctl::INFO as u32);
+const STATUS: u32 = _IOR::<Status>(ioctl::MAGIC as u32, ioctl::STATUS as u32);
+
+/// What stands behind a node.
+pub struct Node {
+    /// The producing end.
+    pub outlet: Arc<Outlet>,
+    /// What the device is.
+    pub info: Info,
+}
+
+/// An open file of a node.
+pub struct Handle {
+    outlet: Arc<Outlet>,
+    info: Info,
+    /// The consumer's, and not the observer's.
+    seat: Option<Seat>,
+}
+
+#[vtable]
+impl MiscDevice for Handle {
+    type Ptr = KBox<Self>;
+
+    fn open(file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        let node = Registration::data(misc);
+        let seat = match file.flags() & flags::O_ACCMODE {
+            flags::O_RDONLY => None,
+            flags::O_RDWR => {
+                let pid = current!().tgid_nr_ns(None);
+                Some(Seat::take(node.outlet.clone(), pid)?)
+            }
+            _ => return Err(EINVAL),
+        };
+        let handle = Self {
+            outlet: node.outlet.clone(),
+            info: node.info,
+            seat,
+        };
+        Ok(KBox::new(handle, GFP_KERNEL)?)
+    }
+
+    fn mmap(me: &Self, _file: &File, vma: &VmaNew) -> Result {
+        let seat = me.seat.as_ref().ok_or(EACCES)?;
+        // SAFETY: The area is valid while it is being set up.
+        let first = unsafe { (*vma.as_ptr()).vm_pgoff };
+        let offset = first.checked_mul(kernel::page::PAGE_SIZE).ok_or(EINVAL)?;
+        // CAST: Widening.
+        seat.pages().map(vma, offset as u64)
+    }
+
+    fn ioctl(me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let status;
+        let answer = match cmd {
+            INFO => plain::bytes_of(&me.info),
+            STATUS => {
+                status = me.outlet.status();
+                plain::bytes_of(&status)
+            }
+            _ => return Err(ENOTTY),
+        };
+        UserSlice::new(UserPtr::from_addr(arg), answer.len())
+            .writer()
+            .write_slice(answer)?;
+        Ok(0)
+    }
+
+    fn show_fdinfo(me: &Self, m: &SeqFile, _file: &File) {
+        let role = if me.seat.is_some() {
+            "consumer"
+        } else {
+            "observer"
+        };
+        let Status {
+            state,
+            consumer_pid,
+            rate,
+            channels,
+            format,
+            period_frames,
+            buffer_frames,
+            chunk_frames,
+            write_count,
+            read_count,
+            chunks,
+            frames,
+            lost_frames,
+            lost_records,
+            streams,
+            xruns,
+            faults,
+            wakeups,
+        } = me.outlet.status();
+        seq_print!(m, "rtshm-role:\t{role}\n");
+        seq_print!(m, "rtshm-capacity:\t{}\n", me.info.capacity);
+        seq_print!(m, "rtshm-consumer-pid:\t{consumer_pid}\n");
+        seq_print!(m, "rtshm-state:\t{state}\n");
+        seq_print!(m, "rtshm-rate:\t{rate}\n");
+        seq_print!(m, "rtshm-channels:\t{channels}\n");
+        seq_print!(m, "rtshm-format:\t{format}\n");
+        seq_print!(m, "rtshm-period-frames:\t{period_frames}\n");
+        seq_print!(m, "rtshm-buffer-frames:\t{buffer_frames}\n");
+        seq_print!(m, "rtshm-chunk-frames:\t{chunk_frames}\n");
+        seq_print!(m, "rtshm-write-count:\t{write_count}\n");
+        seq_print!(m, "rtshm-read-count:\t{read_count}\n");
+        seq_print!(m, "rtshm-chunks:\t{chunks}\n");
+        seq_print!(m, "rtshm-frames:\t{frames}\n");
+        seq_print!(m, "rtshm-lost-frames:\t{lost_frames}\n");
+        seq_print!(m, "rtshm-lost-records:\t{lost_records}\n");
+        seq_print!(m, "rtshm-streams:\t{streams}\n");
+        seq_print!(m, "rtshm-xruns:\t{xruns}\n");
+        seq_print!(m, "rtshm-faults:\t{faults}\n");
+        seq_print!(m, "rtshm-wakeups:\t{wakeups}\n");
+    }
+}
+
+impl PollDevice for Handle {
+    type Data = Node;
+
+    fn poll(me: &Self, file: &File, table: &PollTable<'_>) -> u32 {
+        if me.seat.is_none() {
+            return bindings::POLLERR;
+        }
+        let ready = me.outlet.poll(file, table);
+        let mut mask = 0;
+        if ready.readable {
+            mask |= bindings::POLLIN | bindings::POLLRDNORM;
+        }
+        if ready.faulty {
+            mask |= bindings::POLLERR;
+        }
+        mask
+    }
+}

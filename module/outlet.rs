@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the feed meets its consumer: the ring's memory, the one seat, and waking who sleeps.
+//!
+//! Lock order:
+//!
+//! 1. the stream lock of the PCM (timer, `trigger`, `pointer`), or the seat (`open`, `close`);
+//! 2. the feed, with interrupts off;
+//! 3. the wait queue.
+//!
+//! The consumer's `poll()` takes none of them unless something is owed to it or wrong with it.
+
+use kernel::{
+    fs::File,
+    new_mutex,
+    new_poll_condvar,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
+        Arc,
+        Mutex,
+        SpinLockIrq, //
+    },
+    task::Pid, //
+};
+
+use crate::{
+    abi::{
+        ioctl::Status,
+        layout::{
+            ConsumerPage,
+            Geometry, //
+        },
+        memory::Writer,
+        record::{
+            Format,
+            State, //
+        },
+        sync::{
+            AtomicU32,
+            AtomicU64, //
+        },
+        wake::Gate, //
+    },
+    alsa::timer,
+    feed::{
+        Feed,
+        Totals, //
+    },
+    pages::Pages, //
+};
+
+/// What there is to see for a consumer.
+pub struct Readiness {
+    /// Enough is unread, or a record other than `AUDIO` is.
+    pub readable: bool,
+    /// The consumer was found faulty.
+    pub faulty: bool,
+}
+
+/// The producing end of one region.
+#[pin_data]
+pub struct Outlet {
+    /// Before the pages: its writer points to them.
+    #[pin]
+    feed: SpinLockIrq<Feed>,
+    /// The process that has the seat.
+    #[pin]
+    seat: Mutex<Option<Pid>>,
+    #[pin]
+    wait: PollCondVar,
+    gate: Gate,
+    /// The kernel's own copy of `write_count`, for `poll()`.
+    published: AtomicU64,
+    /// `published` behind the last record other than `AUDIO`.
+    urgent: AtomicU64,
+    /// Whether records are owed that did not fit.
+    owing: AtomicU32,
+    /// Whether the consumer was found faulty.
+    faulty: AtomicU32,
+    pages: Pages,
+}
+
+impl Outlet {
+    /// An outlet with a ring of `capacity` bytes, and no consumer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pages::new`].
+    pub fn new(capacity: u64) -> Result<Arc<Self>> {
+        let pages = Pages::new(capacity)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                feed <- new_spinlock_irq!(Feed::new(), "rtshm::feed"),
+                seat <- new_mutex!(None, "rtshm::seat"),
+                wait <- new_poll_condvar!("rtshm::wait"),
+                gate: Gate::new(),
+                published: AtomicU64::new(0),
+                urgent: AtomicU64::new(0),
+                owing: AtomicU32::new(0),
+                faulty: AtomicU32::new(0),
+                pages,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// How the region is laid out.
+    pub fn geometry(&self) -> Geometry {
+        self.pages.geometry()
+    }
+
+    /// Calls `f` with the feed, and then wakes the consumer where it waits for what `f` wrote.
+    ///
+    /// For any context that the lock order allows.
+    pub fn with_feed<R>(&self, f: impl FnOnce(&mut Feed) -> R) -> R {
+        let mut feed = self.feed.lock();
+        let result = f(&mut feed);
+        // ORDERING: Relaxed; a `poll()` that misses it has armed the gate, and is woken by the push
+        // that made room.
+        self.owing.store_relaxed(feed.is_owing().into());
+        self.faulty.store_relaxed(feed.is_faulty().into());
+        let wake = match feed.take_news() {
+            Some(news) => {
+                if news.urgent {
+                    // ORDERING: Relaxed; ordered by the fences in the gate, as `published` is.
+                    self.urgent.store_relaxed(news.write_count);
+                }
+                // ORDERING: Relaxed; the fence in `Gate::pass` orders it before the look at the
+                // gate. Partner: the load in `readiness`.
+                self.published.store_relaxed(news.write_count);
+                let wake = self.gate.pass(news.write_count, news.urgent);
+                if wake {
+                    feed.count_wakeup();
+                }
+                wake
+            }
+            None => false,
+        };
+        drop(feed);
+        if wake {
+            self.wait.notify_all();
+        }
+        result
+    }
+
+    /// What `poll()` says, after putting the caller on the wait queue and asking for a wake-up.
+    pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
+        table.register_wait(file, &self.wait);
+        // ORDERING: Relaxed; see `with_feed`.
+        if self.owing.load_relaxed() != 0 {
+            self.with_feed(Feed::settle);
+        }
+        self.readiness()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let page = self.consumer_page();
+        let capacity = self.geometry().capacity();
+        // ORDERING: Relaxed; the consumer is the caller, or wants to be told of what it wrote itself.
+        let threshold = u64::from(page.wake_bytes.load_relaxed())
+            .max(1)
+            .min(capacity / 2);
+        // ORDERING: Relaxed; nothing is read or written on the strength of it.
+        let read_count = page.read_count.load_relaxed();
+        self.gate.arm(read_count.wrapping_add(threshold));
+        // ORDERING: Relaxed; the fence in `Gate::arm` orders both after the arming. Partner: the
+        // stores in `with_feed`.
+        let unread = self.published.load_relaxed().wrapping_sub(read_count);
+        let urgent = self.urgent.load_relaxed().wrapping_sub(read_count);
+        // ORDERING: Relaxed; set before the urgent wake-up that reports it.
+        let faulty = match unread > capacity {
+            true => self.with_feed(Feed::inspect),
+            false => self.faulty.load_relaxed() != 0,
+        };
+        Readiness {
+            readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
+            faulty,
+        }
+    }
+
+    fn consumer_page(&self) -> &ConsumerPage {
+        // SAFETY: The page lives as long as `self`, and the structure consists of atomics.
+        unsafe { self.pages.windows().consumer.as_ref() }
+    }
+
+    /// How the device does.
+    pub fn status(&self) -> Status {
+        let consumer_pid = self.seat.lock().map_or(0, Pid::unsigned_abs);
+        // ORDERING: Relaxed; for show.
+        let read_count = self.consumer_page().read_count.load_relaxed();
+        let (totals, format, state, write_count) = self.with_feed(|feed| {
+            (
+                feed.totals(),
+                feed.format(),
+                feed.last_state(),
+                feed.write_count(),
+            )
+        });
+        let Totals {
+            chunks,
+            frames,
+            lost_frames,
+            lost_records,
+            streams,
+            xruns,
+            faults,
+            wakeups,
+        } = totals;
+        let Format {
+            rate,
+            channels,
+            format,
+            period_frames,
+            buffer_frames,
+            chunk_frames,
+            reserved: _,
+        } = format;
+        Status {
+            state: state.map_or(0, State::as_raw),
+            consumer_pid,
+            rate,
+            channels,
+            format,
+            period_frames,
+            buffer_frames,
+            chunk_frames,
+            write_count,
+            read_count,
+            chunks,
+            frames,
+            lost_frames,
+            lost_records,
+            streams,
+            xruns,
+            faults,
+            wakeups,
+        }
+    }
+}
+
+/// The seat of the one consumer of an outlet.
+///
+/// # Invariants
+///
+/// There is one at a time, and user mappings of the pages exist only while it does.
+pub struct Seat(Arc<Outlet>);
+
+impl Seat {
+    /// Takes the seat for the process `pid`: from now on the feed goes to it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` where another has it.
+    pub fn take(outlet: Arc<Outlet>, pid: Pid) -> Result<Self> {
+        let mut seat = outlet.seat.lock();
+        if seat.is_some() {
+            return Err(EBUSY);
+        }
+        *seat = Some(pid);
+        // SAFETY:
+        // - The pages live as long as the outlet, and so as long as the feed; their layout is what
+        //   `Windows` asks for.
+        // - The last writer went with the last seat, and user space cannot write but to the consumer
+        //   page.
+        // - The pages are zero: new, or wiped when the last seat was left.
+        let writer = unsafe { Writer::new(outlet.pages.windows()) };
+        // ORDERING: Relaxed; under the seat's lock, and the feed's lock comes next.
+        outlet.published.store_relaxed(0);
+        outlet.urgent.store_relaxed(0);
+        outlet.with_feed(|feed| feed.attach(writer, timer::now()));
+        drop(seat);
+        // INVARIANT: Guarded by the lock above.
+        Ok(Self(outlet))
+    }
+
+    /// The pages that whoever has the seat may map.
+    pub fn pages(&self) -> &Pages {
+        &self.0.pages
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seat = self.0.seat.lock();
+        self.0.with_feed(Feed::detach);
+        // SAFETY: The feed has let go of the writer. User mappings hold the file open that owns the
+        // seat, so there are none any more.
+        unsafe { self.0.pages.wipe() };
+        *seat = None;
+    }
+}
