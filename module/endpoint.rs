@@ -248,7 +248,9 @@ impl Locked<'_, Endpoint> {
                 let count = due.min(left.into()) as u32;
                 let samples = self.frames((position % buffer) as u32, count);
                 let time = || clock.time_of(position);
-                feed.audio(count, left, time, |out| convert(config.format, &samples, out));
+                feed.audio(count, left, time, |out| {
+                    convert(config.format, &samples, out)
+                });
                 position = position.wrapping_add(count.into());
                 due = due.wrapping_sub(count.into());
             }

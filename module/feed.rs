@@ -483,7 +483,9 @@ impl Feed {
             reserved: _,
         } = self.format;
         let stream = &writer.page().stream;
-        stream.state.store_relaxed(self.state.map_or(0, State::as_raw));
+        stream
+            .state
+            .store_relaxed(self.state.map_or(0, State::as_raw));
         stream.rate.store_relaxed(rate);
         stream.channels.store_relaxed(channels);
         stream.format.store_relaxed(format);

@@ -114,33 +114,31 @@ impl Outlet {
         self.pages.geometry()
     }
 
-    /// Calls `f` with the feed, and then wakes the consumer where it waits for what `f` wrote.
+    /// Calls `f` with the feed, and then wakes the consumer where it waits for what `f` did.
     ///
     /// For any context that the lock order allows.
     pub fn with_feed<R>(&self, f: impl FnOnce(&mut Feed) -> R) -> R {
         let mut feed = self.feed.lock();
         let result = f(&mut feed);
-        // ORDERING: Relaxed; a `poll()` that misses it has armed the gate, and is woken by the push
-        // that made room.
-        self.owing.store_relaxed(feed.is_owing().into());
+        let news = feed.take_news();
+        let owing = feed.is_owing();
+        // ORDERING: Relaxed, like the other stores here: the fence in `Gate::pass` orders them all
+        // before the look at the gate. Partner: the loads in `poll`, behind the fence in
+        // `Gate::arm`.
+        self.owing.store_relaxed(owing.into());
         self.faulty.store_relaxed(feed.is_faulty().into());
-        let wake = match feed.take_news() {
-            Some(news) => {
-                if news.urgent {
-                    // ORDERING: Relaxed; ordered by the fences in the gate, as `published` is.
-                    self.urgent.store_relaxed(news.write_count);
-                }
-                // ORDERING: Relaxed; the fence in `Gate::pass` orders it before the look at the
-                // gate. Partner: the load in `readiness`.
-                self.published.store_relaxed(news.write_count);
-                let wake = self.gate.pass(news.write_count, news.urgent);
-                if wake {
-                    feed.count_wakeup();
-                }
-                wake
+        if let Some(news) = news {
+            if news.urgent {
+                self.urgent.store_relaxed(news.write_count);
             }
-            None => false,
-        };
+            self.published.store_relaxed(news.write_count);
+        }
+        // Somebody who polls at this moment may have seen that nothing is owed.
+        let urgent = owing || news.is_some_and(|news| news.urgent);
+        let wake = (owing || news.is_some()) && self.gate.pass(feed.write_count(), urgent);
+        if wake {
+            feed.count_wakeup();
+        }
         drop(feed);
         if wake {
             self.wait.notify_all();
@@ -151,29 +149,17 @@ impl Outlet {
     /// What `poll()` says, after putting the caller on the wait queue and asking for a wake-up.
     pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
         table.register_wait(file, &self.wait);
-        // ORDERING: Relaxed; see `with_feed`.
+        let (read_count, threshold) = self.arm();
+        // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
+        // the arming. Partner: the stores in `with_feed`.
         if self.owing.load_relaxed() != 0 {
             self.with_feed(Feed::settle);
+            // Settling may have woken ourselves.
+            self.arm();
         }
-        self.readiness()
-    }
-
-    fn readiness(&self) -> Readiness {
-        let page = self.consumer_page();
-        let capacity = self.geometry().capacity();
-        // ORDERING: Relaxed; the consumer is the caller, or wants to be told of what it wrote itself.
-        let threshold = u64::from(page.wake_bytes.load_relaxed())
-            .max(1)
-            .min(capacity / 2);
-        // ORDERING: Relaxed; nothing is read or written on the strength of it.
-        let read_count = page.read_count.load_relaxed();
-        self.gate.arm(read_count.wrapping_add(threshold));
-        // ORDERING: Relaxed; the fence in `Gate::arm` orders both after the arming. Partner: the
-        // stores in `with_feed`.
         let unread = self.published.load_relaxed().wrapping_sub(read_count);
         let urgent = self.urgent.load_relaxed().wrapping_sub(read_count);
-        // ORDERING: Relaxed; set before the urgent wake-up that reports it.
-        let faulty = match unread > capacity {
+        let faulty = match unread > self.geometry().capacity() {
             true => self.with_feed(Feed::inspect),
             false => self.faulty.load_relaxed() != 0,
         };
@@ -181,6 +167,19 @@ impl Outlet {
             readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
             faulty,
         }
+    }
+
+    /// Asks for a wake-up; returns the consumer's counter and its threshold, in bytes.
+    fn arm(&self) -> (u64, u64) {
+        let page = self.consumer_page();
+        // ORDERING: Relaxed; the consumer wrote both before it called. Another thread of it that
+        // writes them meanwhile is not waiting for anything.
+        let read_count = page.read_count.load_relaxed();
+        let threshold = u64::from(page.wake_bytes.load_relaxed())
+            .max(1)
+            .min(self.geometry().capacity() / 2);
+        self.gate.arm(read_count.wrapping_add(threshold));
+        (read_count, threshold)
     }
 
     fn consumer_page(&self) -> &ConsumerPage {
@@ -272,6 +271,7 @@ impl Seat {
         // ORDERING: Relaxed; under the seat's lock, and the feed's lock comes next.
         outlet.published.store_relaxed(0);
         outlet.urgent.store_relaxed(0);
+        outlet.gate.disarm();
         outlet.with_feed(|feed| feed.attach(writer, timer::now()));
         drop(seat);
         // INVARIANT: Guarded by the lock above.

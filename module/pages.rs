@@ -102,8 +102,8 @@ impl Pages {
     /// No writer exists and no user mapping: nobody else has the memory.
     pub unsafe fn wipe(&self) {
         // CAST: Bounded by `CAPACITY_MAX`.
-        let once = (self.geometry.ring_offset() as usize)
-            .wrapping_add(self.geometry.capacity() as usize);
+        let once =
+            (self.geometry.ring_offset() as usize).wrapping_add(self.geometry.capacity() as usize);
         // SAFETY: By the invariant so much is mapped, and by this function's contract it is ours.
         unsafe { ptr::write_bytes(self.base.as_ptr(), 0, once) };
     }

@@ -39,6 +39,12 @@ impl Gate {
         full_fence();
     }
 
+    /// Forgets who has asked; nobody is on the wait queue.
+    pub fn disarm(&self) {
+        // ORDERING: Relaxed; whoever arms next does so later by the caller's own ordering.
+        self.at.store_relaxed(NOBODY);
+    }
+
     /// Whether those on the wait queue are to be woken now that `write_count` is published. Where
     /// this is `true` the gate is open again: one wake-up for one arming.
     ///

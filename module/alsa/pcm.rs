@@ -165,7 +165,9 @@ pub fn add_playback<P: Playback>(
     let device = KBox::new(device, GFP_KERNEL)?;
     let mut pcm = ptr::null_mut();
     // SAFETY: The card is valid and not registered; the id is copied; `pcm` is valid for a write.
-    to_result(unsafe { sys::snd_pcm_new(card.as_ptr(), id.as_char_ptr(), number, 1, 0, &mut pcm) })?;
+    to_result(unsafe {
+        sys::snd_pcm_new(card.as_ptr(), id.as_char_ptr(), number, 1, 0, &mut pcm)
+    })?;
     // SAFETY: `snd_pcm_new` succeeded. The card is not registered, so nobody else looks at the PCM.
     let raw = unsafe { &mut *pcm };
     super::card::copy_name(&mut raw.name, name);
@@ -224,12 +226,10 @@ impl<P: Playback> Ops<P> {
             // SAFETY: ALSA holds the PCM's open mutex, and gave the substream a runtime.
             let runtime = unsafe { &mut *(*raw).runtime };
             runtime.hw = P::HARDWARE.to_c();
+            // CAST: A small constant.
+            let periods = sys::SNDRV_PCM_HW_PARAM_PERIODS as ffi::c_int;
             // SAFETY: The runtime is valid and being opened.
-            to_result(unsafe {
-                // CAST: A small constant.
-                let periods = sys::SNDRV_PCM_HW_PARAM_PERIODS as ffi::c_int;
-                sys::snd_pcm_hw_constraint_integer(runtime, periods)
-            }.min(0))?;
+            to_result(unsafe { sys::snd_pcm_hw_constraint_integer(runtime, periods) })?;
             // SAFETY: `add_playback` put a `P` there, and it lives as long as the PCM.
             let device = unsafe { &*(*(*raw).pcm).private_data.cast::<P>() };
             let state = device.open()?;
