@@ -28,8 +28,7 @@ check: ## rustfmt, clippy and shellcheck, warnings are errors
 	@scripts/check
 
 rust-project: ## Write rust-project.json, so that rust-analyzer knows the module
-	@scripts/lab/build-module rust-analyzer
-	@cp build/stock/rust-project.json .
+	@scripts/rust-project
 
 clean: ## Remove what was built here; the lab's cache stays
 	rm -rf build target rust-project.json

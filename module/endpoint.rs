@@ -200,7 +200,7 @@ impl Endpoint {
         let room = self.outlet.geometry().capacity() / 8;
         // CAST: A small constant.
         let room = room.saturating_sub(record::AUDIO_OFFSET as u64 + record::RECORD_ALIGN);
-        let frames = room / u64::from(channels.max(1)).saturating_mul(4);
+        let frames = room / 4 / u64::from(channels.max(1));
         self.chunk_frames
             .min(u32::try_from(frames).unwrap_or(u32::MAX))
     }
