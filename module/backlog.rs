@@ -26,6 +26,16 @@ pub enum Body {
 }
 
 impl Body {
+    /// The `size` of the record.
+    pub fn size(&self) -> u32 {
+        // CAST: Small constants.
+        (match self {
+            Self::Format(_) => size_of::<Format>(),
+            Self::State(_) => size_of::<StateChange>(),
+            Self::Lost(_) => size_of::<Lost>(),
+        }) as u32
+    }
+
     /// The `kind` of the record.
     pub fn kind(&self) -> u16 {
         match self {
@@ -73,6 +83,14 @@ impl Backlog {
     /// The oldest record owed.
     pub fn first(&self) -> Option<&Entry> {
         self.entries.first()?.as_ref()
+    }
+
+    /// Bytes in the ring that everything owed takes.
+    pub fn stored_len(&self) -> u64 {
+        let len = |entry: &Entry| record::stored_len(entry.body.size());
+        // OVERFLOW: A few small records.
+        let entries = self.entries.iter().flatten();
+        entries.fold(0, |sum: u64, entry| sum.wrapping_add(len(entry)))
     }
 
     /// Removes the oldest record owed.

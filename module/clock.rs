@@ -55,9 +55,18 @@ impl Clock {
     /// for a position before the anchor, the anchor's time.
     pub fn time_of(&self, position: u64) -> u64 {
         let way = (Fixed::from(position) << 32).saturating_sub(self.anchor);
-        // A distance of 2^31 frames or more, half an hour and more ahead, is nobody's deadline.
-        let way = u64::try_from(way).unwrap_or(u64::MAX);
-        let (seconds, mut rest) = (way / self.rate, way % self.rate);
+        // `way / rate` by long division, 12 bits at a time so that it fits: `rest < rate < 2^52`. A
+        // stream may have run for days since its anchor, and then `way` is more than 64 bits: 96.
+        let mut digits = way << 32;
+        let (mut seconds, mut rest) = (Fixed::MIN, 0u64);
+        for _ in 0..8 {
+            // CAST: 12 bits.
+            let scaled = rest << 12 | (digits >> 116) as u64;
+            digits <<= 12;
+            seconds = seconds << 12 | Fixed::from(scaled / self.rate);
+            rest = scaled % self.rate;
+        }
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         // `rest * 10^9 / rate`, by thousands so that it fits: `rest < rate < 2^52`.
         let mut nanos = 0u64;
         for _ in 0..3 {

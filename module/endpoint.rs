@@ -60,6 +60,8 @@ pub struct Stream {
     reported: u64,
     /// Where the next period ends.
     period_end: u64,
+    /// Whether the consumer knows that the stream drains.
+    drain_told: bool,
 }
 
 impl Endpoint {
@@ -98,6 +100,7 @@ impl Playback for Endpoint {
             position: 0,
             reported: 0,
             period_end: 0,
+            drain_told: false,
         })
     }
 
@@ -113,6 +116,7 @@ impl Playback for Endpoint {
             position: 0,
             reported: 0,
             period_end: u64::from(config.period_frames),
+            drain_told: false,
         };
         let Config {
             rate,
@@ -137,32 +141,25 @@ impl Playback for Endpoint {
 
     fn trigger(stream: &mut Locked<'_, Self>, what: Trigger) -> Result {
         let now = timer::now();
-        let state = match what {
-            Trigger::Start => State::Start,
-            Trigger::PauseRelease => State::Resume,
-            Trigger::PausePush => State::Pause,
-            Trigger::Drain => State::Drain,
-            Trigger::Stop if stream.is_late() => State::Xrun,
-            Trigger::Stop => State::Stop,
-        };
         match what {
-            Trigger::Start | Trigger::PauseRelease => {
-                let rate = stream.config().rate;
-                let state = stream.state();
-                state.clock = Some(Clock::start(now, state.position, rate));
+            Trigger::Start => {
+                stream.run(now, State::Start);
+                // A stream that drains from the start is told so only by its state, and that comes
+                // later under this same lock.
+                stream.set_timer(now);
             }
-            Trigger::PausePush | Trigger::Stop => {
-                stream.advance(now);
-                stream.state().clock = None;
-                stream.unset_timer();
+            Trigger::PauseRelease => {
+                stream.run(now, State::Resume);
+                stream.set_deadline();
             }
-            Trigger::Drain => stream.advance(now),
+            Trigger::PausePush => stream.halt(now, State::Pause),
+            Trigger::Stop if stream.is_late() => stream.halt(now, State::Xrun),
+            Trigger::Stop => stream.halt(now, State::Stop),
+            Trigger::Drain => {
+                stream.tell_drain(now);
+                stream.set_deadline();
+            }
         }
-        stream
-            .device()
-            .outlet
-            .with_feed(|feed| feed.state(state, now));
-        stream.set_deadline();
         Ok(())
     }
 
@@ -179,7 +176,9 @@ impl Playback for Endpoint {
         if stream.state().clock.is_none() {
             return;
         }
-        stream.advance(timer::now());
+        let now = timer::now();
+        stream.tell_drain(now);
+        stream.advance(now);
         let empty = stream.ends_when_empty() && stream.left() == 0;
         let state = stream.state();
         if state.position >= state.period_end || empty {
@@ -207,6 +206,37 @@ impl Endpoint {
 }
 
 impl Locked<'_, Endpoint> {
+    /// Has the clock go on from where it stands.
+    fn run(&mut self, now: u64, state: State) {
+        let rate = self.config().rate;
+        let stream = self.state();
+        stream.clock = Some(Clock::start(now, stream.position, rate));
+        self.tell(now, state);
+    }
+
+    /// Has the clock stand still.
+    fn halt(&mut self, now: u64, state: State) {
+        self.advance(now);
+        self.state().clock = None;
+        self.unset_timer();
+        self.tell(now, state);
+    }
+
+    /// Tells the consumer, once, where the stream drains.
+    fn tell_drain(&mut self, now: u64) {
+        if self.is_draining() && !self.state().drain_told {
+            self.state().drain_told = true;
+            self.advance(now);
+            self.tell(now, State::Drain);
+        }
+    }
+
+    fn tell(&mut self, now: u64, state: State) {
+        self.device()
+            .outlet
+            .with_feed(|feed| feed.state(state, now));
+    }
+
     /// Frames queued and not consumed yet.
     fn left(&mut self) -> u64 {
         let queued = self.queued();

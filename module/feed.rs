@@ -64,7 +64,7 @@ pub struct Totals {
     pub xruns: u64,
     /// Consumers found faulty.
     pub faults: u64,
-    /// Times a sleeping consumer was woken.
+    /// Times those who wait in `poll()` were woken.
     pub wakeups: u64,
 }
 
@@ -212,8 +212,29 @@ impl Feed {
         }
     }
 
-    /// Writes what is owed as far as it fits; returns whether nothing is owed any more.
+    /// Writes what is owed if it fits; returns whether nothing is owed any more.
+    ///
+    /// While the stream goes on, a chunk has to fit behind it: otherwise more is lost at once, and one
+    /// gap would be told in many records.
     pub fn settle(&mut self) -> bool {
+        if self.backlog.is_empty() {
+            return true;
+        }
+        let Format {
+            chunk_frames,
+            channels,
+            ..
+        } = self.format;
+        let chunk = match self.is_active() {
+            true => record::audio_size(chunk_frames, channels).map_or(0, record::stored_len),
+            false => 0,
+        };
+        let needed = self.backlog.stored_len().wrapping_add(chunk);
+        let mut fits = false;
+        self.note_fault(|writer| fits = writer.make_room(needed).is_ok());
+        if !fits {
+            return false;
+        }
         while let Some(&entry) = self.backlog.first() {
             let done = match &entry.body {
                 Body::Format(body) => self.put(&entry, body),
@@ -269,6 +290,11 @@ impl Feed {
         self.state
     }
 
+    /// The consumer's counter as it was last accepted.
+    pub fn read_count(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::read_count)
+    }
+
     /// Bytes ever published for this consumer.
     pub fn write_count(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::write_count)
@@ -316,6 +342,12 @@ impl Feed {
         ) else {
             return;
         };
+        if writer.is_faulty() {
+            // Found so while the chunk was open: nothing more is written for this consumer.
+            writer.abandon();
+            self.lose(position, u64::from(filled), &|| time_stamp);
+            return;
+        }
         let header = Header {
             size,
             kind: record::AUDIO,
@@ -354,6 +386,7 @@ impl Feed {
 
     fn lose(&mut self, position: u64, frames: u64, time: &impl Fn() -> u64) {
         self.totals.lost_frames = self.totals.lost_frames.wrapping_add(frames);
+        self.publish_page();
         if self.backlog.extend(position, frames) {
             return;
         }
@@ -412,6 +445,7 @@ impl Feed {
         writer.commit(record::stored_len(size));
         if let Body::Lost(_) = entry.body {
             self.totals.lost_records = self.totals.lost_records.wrapping_add(1);
+            self.publish_page();
         }
         self.published(true);
         true

@@ -76,6 +76,8 @@ pub struct Outlet {
     gate: Gate,
     /// The kernel's own copy of `write_count`, for `poll()`.
     published: AtomicU64,
+    /// The consumer's counter as the feed last accepted it, for `poll()`.
+    accepted: AtomicU64,
     /// `published` behind the last record other than `AUDIO`.
     urgent: AtomicU64,
     /// Whether records are owed that did not fit.
@@ -100,6 +102,7 @@ impl Outlet {
                 wait <- new_poll_condvar!("rtshm::wait"),
                 gate: Gate::new(),
                 published: AtomicU64::new(0),
+                accepted: AtomicU64::new(0),
                 urgent: AtomicU64::new(0),
                 owing: AtomicU32::new(0),
                 faulty: AtomicU32::new(0),
@@ -133,6 +136,7 @@ impl Outlet {
             }
             self.published.store_relaxed(news.write_count);
         }
+        self.accepted.store_relaxed(feed.read_count());
         // Somebody who polls at this moment may have seen that nothing is owed.
         let urgent = owing || news.is_some_and(|news| news.urgent);
         let wake = (owing || news.is_some()) && self.gate.pass(feed.write_count(), urgent);
@@ -157,16 +161,30 @@ impl Outlet {
             // Settling may have woken ourselves.
             self.arm();
         }
-        let unread = self.published.load_relaxed().wrapping_sub(read_count);
-        let urgent = self.urgent.load_relaxed().wrapping_sub(read_count);
-        let faulty = match unread > self.geometry().capacity() {
-            true => self.with_feed(Feed::inspect),
-            false => self.faulty.load_relaxed() != 0,
+        let (read_count, unread) = match self.unread(read_count) {
+            Some(unread) => (read_count, unread),
+            // Impossible, or another thread reads at this moment: the feed's lock decides.
+            None => self.with_feed(|feed| {
+                feed.inspect();
+                let read_count = feed.read_count();
+                (read_count, feed.write_count().wrapping_sub(read_count))
+            }),
         };
+        let urgent = self.urgent.load_relaxed().wrapping_sub(read_count);
+        let faulty = self.faulty.load_relaxed() != 0;
         Readiness {
             readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
             faulty,
         }
+    }
+
+    /// Bytes published behind `read_count`, or `None` where that is not between the last one that
+    /// was accepted and what is published.
+    fn unread(&self, read_count: u64) -> Option<u64> {
+        let accepted = self.accepted.load_relaxed();
+        let all = self.published.load_relaxed().wrapping_sub(accepted);
+        let read = read_count.wrapping_sub(accepted);
+        (read <= all).then(|| all.wrapping_sub(read))
     }
 
     /// Asks for a wake-up; returns the consumer's counter and its threshold, in bytes.
@@ -270,6 +288,7 @@ impl Seat {
         let writer = unsafe { Writer::new(outlet.pages.windows()) };
         // ORDERING: Relaxed; under the seat's lock, and the feed's lock comes next.
         outlet.published.store_relaxed(0);
+        outlet.accepted.store_relaxed(0);
         outlet.urgent.store_relaxed(0);
         outlet.gate.disarm();
         outlet.with_feed(|feed| feed.attach(writer, timer::now()));

@@ -68,7 +68,7 @@ plain_struct! {
         pub xruns: u64,
         /// Consumers found faulty.
         pub faults: u64,
-        /// Times a sleeping consumer was woken.
+        /// Times those who wait in `poll()` or epoll were woken.
         pub wakeups: u64,
     }
 }

@@ -61,7 +61,7 @@ pub struct Counters {
     pub xruns: AtomicU64,
     /// Consumers found faulty: their `read_count` was impossible.
     pub faults: AtomicU64,
-    /// Times a sleeping consumer was woken.
+    /// Times those who wait in `poll()` or epoll were woken.
     pub wakeups: AtomicU64,
 }
 
@@ -90,9 +90,10 @@ pub struct Stream {
 pub struct ConsumerPage {
     /// Bytes ever read from the ring; free-running like `write_count`.
     ///
-    /// The kernel accepts a value that does not go back and does not pass `write_count`. Any other
-    /// marks the consumer faulty: until it closes the device nothing more is written for it, and
-    /// `poll()` reports an error.
+    /// The kernel looks at it when the ring seems full and at each `poll()`. It accepts a value that
+    /// is not behind the last one accepted and does not pass `write_count`. Any other marks the
+    /// consumer faulty: until it closes the device nothing more is written for it, and `poll()`
+    /// reports an error.
     pub read_count: AtomicU64,
     _reserved0: [AtomicU64; 7],
 

@@ -124,6 +124,20 @@ impl Writer {
         self.indices.reserve(self.windows.consumer(), len)
     }
 
+    /// The consumer's counter as it was last accepted.
+    pub fn read_count(&self) -> u64 {
+        self.indices.read_count()
+    }
+
+    /// Whether `len` bytes could be reserved now; see [`Producer::make_room`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::make_room`].
+    pub fn make_room(&mut self, len: u64) -> Result<(), Refusal> {
+        self.indices.make_room(self.windows.consumer(), len)
+    }
+
     /// Looks whether the consumer is faulty; see [`Producer::inspect`].
     pub fn inspect(&mut self) {
         self.indices.inspect(self.windows.consumer());

@@ -72,6 +72,12 @@ impl Producer {
         self.write_count & self.capacity.wrapping_sub(1)
     }
 
+    /// The consumer's counter as it was last accepted.
+    #[inline]
+    pub fn read_count(&self) -> u64 {
+        self.read_count
+    }
+
     /// Whether the consumer was found faulty.
     #[inline]
     pub fn is_faulty(&self) -> bool {
@@ -87,6 +93,19 @@ impl Producer {
     #[inline]
     pub fn reserve(&mut self, consumer: &ConsumerPage, len: u64) -> Result<(), Refusal> {
         self.reserved = 0;
+        self.make_room(consumer, len)?;
+        // INVARIANT: `len` bytes are free.
+        self.reserved = len;
+        Ok(())
+    }
+
+    /// Whether `len` bytes could be reserved now.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve), where they could not.
+    #[inline]
+    pub fn make_room(&mut self, consumer: &ConsumerPage, len: u64) -> Result<(), Refusal> {
         if self.faulty {
             return Err(Refusal::Faulty);
         }
@@ -96,8 +115,6 @@ impl Producer {
                 return Err(Refusal::Full);
             }
         }
-        // INVARIANT: `len <= free()`.
-        self.reserved = len;
         Ok(())
     }
 

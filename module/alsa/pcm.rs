@@ -106,8 +106,8 @@ pub enum Trigger {
     PausePush,
     /// Play on.
     PauseRelease,
-    /// The application has written its last frame; follows `Start` where it drains at once. Only
-    /// with `SNDRV_PCM_INFO_DRAIN_TRIGGER`.
+    /// The application has written its last frame. Only with `SNDRV_PCM_INFO_DRAIN_TRIGGER`, and not
+    /// for a stream that draining itself starts, since ALSA forgets who triggers (7.3).
     Drain,
 }
 
