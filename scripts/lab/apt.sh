@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The Debian mirror, as this machine's apt is configured to use it.  Sourced
+# after lib.sh.
+
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The archive itself: neither the security suite nor a third party's.
+debian_mirror() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' \
+		'Created-By: Packages' |
+		sed -n 's/^Debian|Debian|//p' | sed -n 1p
+}
+
+# Proxies, certificates, retries and date checks.
+apt_acquire_options() {
+	apt-config dump Acquire |
+		grep -Ei '^Acquire::(https?|ftp|retries|check-|[^ ]*proxy)' || true
+}
+
+# The sources.list of the lab's root file systems.
+debian_sources() {
+	local mirror suite
+	mirror=$(debian_mirror)
+	[[ $mirror ]] || {
+		echo "apt on this machine knows no Debian mirror (apt-get update?)" >&2
+		return 1
+	}
+	for suite; do
+		echo "deb [signed-by=$keyring] $mirror $suite main"
+	done
+}
+
+# bootstrap DIR PACKAGE...: a Debian root file system.
+bootstrap() {
+	local dir=$1 options=() line
+	shift
+	while IFS= read -r line; do
+		options+=(--aptopt="$line")
+	done < <(apt_acquire_options)
+
+	# shellcheck disable=SC2154 # set by kernel.sh
+	debian_sources "$kernel_base_suite" "$kernel_suite" |
+		mmdebstrap --mode=root --variant=apt --format=directory \
+			--keyring="$keyring" "${options[@]}" \
+			--aptopt='APT::Install-Recommends "false"' \
+			--dpkgopt=force-unsafe-io \
+			--dpkgopt=path-exclude='/usr/share/doc/*' \
+			--dpkgopt=path-exclude='/usr/share/man/*' \
+			--dpkgopt=path-exclude='/usr/share/locale/*' \
+			--include="$(IFS=,; echo "$*")" \
+			"$kernel_base_suite" "$dir" -
+	rm -rf "$dir"/var/lib/apt/lists/* "$dir"/var/cache/apt/*.bin
+}

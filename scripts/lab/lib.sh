@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the lab's scripts share: where things are, how they speak, the lock.
+
+PATH=$PATH:/usr/sbin:/sbin
+
+lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=kernel.sh
+. "$lab/kernel.sh"
+
+# Read by the scripts that source this file.
+# shellcheck disable=SC2034
+{
+	repo=$(cd "$lab/../.." && pwd)
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshm
+	flavour=$cache/$KERNEL
+	build_root=$flavour/build-root	# Debian with the toolchain
+	image=$flavour/image		# the kernel, its modules, its source
+	tree=$flavour/tree		# the source, prepared for modules
+	guest_root=$flavour/guest	# Debian that the guest runs
+	initramfs=$flavour/initramfs
+	module_ko=$repo/build/$KERNEL/module/rtshm.ko
+}
+
+say() {
+	printf 'lab: %s\n' "$*" >&2
+}
+
+die() {
+	say "$@"
+	exit 125
+}
+
+need_root() {
+	((EUID == 0)) || die "must be root: it mounts, and makes root file systems"
+}
+
+# step TEXT COMMAND...: say what takes so long; keep the noise in a log file.
+# COMMAND may be a function: it runs under errexit, so not in a condition.
+step() {
+	step_start=$SECONDS
+	step_log=$cache/log/$(basename "$0")-$(basename "$2").log
+	mkdir -p "$cache/log"
+	printf 'lab: %s ... ' "$1" >&2
+	exec {step_stderr}>&2
+	trap step_failed EXIT
+	"${@:2}" >"$step_log" 2>&1
+	trap - EXIT
+	exec {step_stderr}>&-
+	printf '%d s\n' $((SECONDS - step_start)) >&2
+}
+
+step_failed() {
+	local status=$?
+	exec 2>&"$step_stderr"
+	printf 'failed (%d) after %d s\n' $status $((SECONDS - step_start)) >&2
+	tail -n 20 "$step_log" | sed 's/^/    /' >&2
+	die "the whole log is $step_log"
+}
+
+# The lock on the cache: shared by those who use it, and by what they start,
+# exclusive for the set-up that replaces parts of it.
+cache_lock() {
+	mkdir -p "$cache"
+	[[ ${lock_fd-} ]] || exec {lock_fd}>"$cache/lock"
+	flock --nonblock "$1" "$lock_fd" && return
+	say "waiting for another lab command"
+	flock "$1" "$lock_fd"
+}
+
+cache_unlock() {
+	flock --unlock "$lock_fd"
+}
+
+# lab_ready [PACKAGE...]: set up what is missing, and keep it from changing
+# for as long as this process and its children live.
+lab_ready() {
+	cache_lock --shared
+	until "$lab/setup" --check "$@"; do
+		cache_unlock
+		"$lab/setup" "$@"
+		cache_lock --shared
+	done
+}
+
+# guest_with [PACKAGE...]: the guest's root directory that has these packages.
+guest_with() {
+	local packages
+	packages=$(printf '+%s\n' "$@" | sort -u | tr -d '\n' | tr / _)
+	echo "$guest_root${*:+$packages}"
+}

@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The virtual machine: start it, follow what its init reports, stop it.
+# Sourced by scripts/vm; its options are in upper case here as there.
+#
+# In the directory RUN are, as files, the ends of the guest's ports: report,
+# stdout, stderr and serial.  A file never makes the guest wait, and what was
+# written to it outlives the guest.
+#
+# shellcheck disable=SC2034,SC2154 # shared with scripts/vm
+
+start_qemu() {
+	local append
+	local -a qemu
+
+	# oops=panic: whatever lock the dead task held, the rest would only hang.
+	# A warning need not end the run: it is found in the log.
+	append='console=ttyS0 quiet panic=-1 oops=panic sysrq_always_enabled'
+	# Checking the timer fails now and then on a loaded host.
+	append+=' no_timer_check'
+	# Sample the allocator's users more often than every 100 ms.
+	append+=' kfence.sample_interval=50'
+
+	qemu=(
+		qemu-system-x86_64 -machine q35 -cpu max -m 2G
+		-nodefaults -no-user-config -display none -no-reboot
+		-monitor stdio
+		-kernel "$image/vmlinuz" -initrd "$initramfs/initrd"
+		-append "$append"
+		-serial "file:$RUN/serial"
+		-device virtio-serial-pci
+	)
+	if [[ $ICOUNT ]]; then
+		qemu+=(-smp 1 -icount "shift=1,sleep=off")
+	else
+		# With a thread for each CPU the guest oopses now and then: QEMU
+		# and a kernel that patches its code do not go together.
+		qemu+=(-smp "$SMP" -accel "tcg,thread=single")
+	fi
+
+	add_port report 1
+	add_port stdout 2
+	add_port stderr 3
+
+	add_folder root "$(guest_with "${PACKAGES[@]}")" readonly=on
+	add_folder modules "$image/modules" readonly=on
+	add_folder lab "$RUN/lab" readonly=on
+	[[ ! $SHARE ]] || add_folder host "$SHARE" readonly=off
+
+	if [[ $WAV ]]; then
+		qemu+=(-audiodev "wav,id=card,path=${WAV//,/,,},out.frequency=$WAV_RATE,out.channels=2,out.format=s16")
+	else
+		qemu+=(-audiodev "none,id=card")
+	fi
+	# Without QEMU's mixer: it would scale the samples.  Without the codec's
+	# timer: on a busy host it drops what it is late for, and so slows down.
+	qemu+=(-device intel-hda -device
+		"hda-output,audiodev=card,mixer=off,use-timer=off")
+
+	for file in report stdout stderr serial; do
+		: > "$RUN/$file"
+	done
+	rm -f "$RUN/monitor"
+	mkfifo "$RUN/monitor"
+	exec {monitor}<>"$RUN/monitor"
+	setpriv --pdeathsig KILL "${qemu[@]}" \
+		<"$RUN/monitor" >"$RUN/qemu" 2>&1 &
+	qemu_pid=$!
+}
+
+add_port() {
+	qemu+=(-chardev "file,id=$1,path=$RUN/$1")
+	qemu+=(-device "virtserialport,nr=$2,chardev=$1")
+}
+
+add_folder() {
+	qemu+=(-fsdev "local,id=$1,path=${2//,/,,},security_model=passthrough,multidevs=remap,$3")
+	qemu+=(-device "virtio-9p-pci,fsdev=$1,mount_tag=$1")
+}
+
+# Copy the command's output as it comes, until QEMU has ended.
+relay_output() {
+	tail -s 0.1 --pid="$qemu_pid" -c +1 -f "$RUN/stdout" &
+	relays=($!)
+	tail -s 0.1 --pid="$qemu_pid" -c +1 -f "$RUN/stderr" >&2 &
+	relays+=($!)
+}
+
+# Read the guest's report into the variables that start empty.
+follow_report() {
+	local deadline=$((SECONDS + 120)) word rest report
+	booted='' status='' sent='' module_error='' taint='' finished='' hung=''
+	exec {report}<"$RUN/report"
+	while :; do
+		if read -r -u "$report" word rest; then
+			case $word in
+			init) booted=yes; deadline=$((SECONDS + TIMEOUT)) ;;
+			exit) status=$rest ;;
+			sent) sent=$rest ;;
+			module) module_error=$rest ;;
+			taint) taint=$rest ;;
+			finished) finished=yes; deadline=$((SECONDS + 30)) ;;
+			esac
+		elif ! kill -0 "$qemu_pid" 2>/dev/null; then
+			break
+		elif ((SECONDS >= deadline)); then
+			hung=yes
+			stop_hung
+			break
+		else
+			sleep 0.1
+		fi
+	done
+	exec {report}<&-
+}
+
+# Let the kernel say what is blocked and what runs where, then end it.
+stop_hung() {
+	local key
+	for key in w l; do
+		echo "sendkey alt-sysrq-$key" >&"$monitor"
+		sleep 2
+	done
+	echo quit >&"$monitor"
+	sleep 1
+	kill -KILL "$qemu_pid" 2>/dev/null || true
+}
+
+# boot: one life of the guest, from power-on to power-off.
+boot() {
+	start_qemu
+	relay_output
+	follow_report
+	wait "$qemu_pid" 2>/dev/null || true
+	qemu_pid=
+	wait "${relays[@]}" || true
+	exec {monitor}<&-
+	tr -d '\r' < "$RUN/serial" > "$RUN/log"
+}
