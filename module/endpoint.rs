@@ -268,7 +268,7 @@ impl Locked<'_, Endpoint> {
             // After a long stall of a stream that never ends: the buffer holds no more than this.
             let gone = due.saturating_sub(buffer);
             if gone != 0 {
-                feed.skip(gone, || clock.time_of(position));
+                feed.skip(gone, |position| clock.time_of(position));
                 position = position.wrapping_add(gone);
                 due = buffer;
             }
@@ -277,7 +277,7 @@ impl Locked<'_, Endpoint> {
                 // CAST: At most `left`, and below `buffer`.
                 let count = due.min(left.into()) as u32;
                 let samples = self.frames((position % buffer) as u32, count);
-                let time = || clock.time_of(position);
+                let time = |position| clock.time_of(position);
                 feed.audio(count, left, time, |out| {
                     convert(config.format, &samples, out)
                 });

@@ -91,6 +91,8 @@ pub struct Feed {
     /// Frames that the card has consumed since the stream was prepared.
     position: u64,
     totals: Totals,
+    /// The consumer has come to a stream under way, at this time, and knows nothing of it yet.
+    joining: Option<u64>,
     news: Option<News>,
 }
 
@@ -105,20 +107,19 @@ impl Feed {
             state: None,
             position: 0,
             totals: Totals::default(),
+            joining: None,
             news: None,
         }
     }
 
-    /// Begins to feed a consumer, from now on: `now` is in nanoseconds.
+    /// Begins to feed a consumer, with what is due from `now` on, in nanoseconds.
     pub fn attach(&mut self, writer: Writer, now: u64) {
+        self.detach();
         self.writer = Some(writer);
-        self.chunk = Chunk::None;
-        self.backlog.clear();
-        self.news = None;
-        if self.is_active() {
-            self.resync(now);
+        self.joining = self.is_active().then_some(now);
+        if self.state == Some(State::Pause) {
+            self.join(now);
         }
-        self.settle();
         self.publish_page();
     }
 
@@ -127,11 +128,13 @@ impl Feed {
         self.writer = None;
         self.chunk = Chunk::None;
         self.backlog.clear();
+        self.joining = None;
         self.news = None;
     }
 
     /// Takes note that the application has prepared a stream of this format, at position 0.
     pub fn prepare(&mut self, format: Format) {
+        self.end_chunk();
         self.format = format;
         self.position = 0;
         self.publish_page();
@@ -140,6 +143,7 @@ impl Feed {
     /// Tells that the stream changed its state at `time`, in nanoseconds.
     pub fn state(&mut self, state: State, time: u64) {
         self.end_chunk();
+        self.join(time);
         self.state = Some(state);
         match state {
             State::Start => self.totals.streams = self.totals.streams.wrapping_add(1),
@@ -160,20 +164,18 @@ impl Feed {
     }
 
     /// Takes the next `count` frames that the card has consumed; `left` of them, at least `count`,
-    /// remain to the end of the chunk. `time` gives the nanosecond at which the first is due, and
+    /// remain to the end of the chunk. `time` gives the nanosecond at which a position is due, and
     /// `convert` writes `count * channels` samples, as float32 bit patterns.
     pub fn audio(
         &mut self,
         count: u32,
         left: u32,
-        time: impl Fn() -> u64,
+        time: impl Fn(u64) -> u64,
         convert: impl FnOnce(&mut [u32]),
     ) {
-        let position = self.position;
-        self.position = position.wrapping_add(u64::from(count));
-        if self.writer.is_none() || count == 0 {
+        let Some(position) = self.consume(count.into(), &time) else {
             return;
-        }
+        };
         if let Chunk::None = self.chunk {
             self.chunk = self.begin_chunk(position, left, &time);
         }
@@ -203,22 +205,48 @@ impl Feed {
     }
 
     /// Takes `count` frames that the card consumed and that nobody can have any more.
-    pub fn skip(&mut self, count: u64, time: impl Fn() -> u64) {
-        self.end_chunk();
-        let position = self.position;
-        self.position = position.wrapping_add(count);
-        if self.writer.is_some() && count != 0 {
+    pub fn skip(&mut self, count: u64, time: impl Fn(u64) -> u64) {
+        if count != 0 {
+            self.end_chunk();
+        }
+        if let Some(position) = self.consume(count, &time) {
             self.lose(position, count, &time);
+        }
+    }
+
+    /// Moves on by `count` frames; returns the position of the first if a consumer is to have them.
+    fn consume(&mut self, count: u64, time: &impl Fn(u64) -> u64) -> Option<u64> {
+        let position = self.position;
+        let has_begun = match self.joining {
+            Some(since) => time(position) >= since,
+            None => true,
+        };
+        if has_begun && count != 0 {
+            self.join(time(position));
+        }
+        self.position = position.wrapping_add(count);
+        (has_begun && count != 0 && self.writer.is_some()).then_some(position)
+    }
+
+    /// Tells a consumer that has come to a stream under way what it has come to.
+    fn join(&mut self, now: u64) {
+        if self.joining.take().is_some() {
+            self.resync(now);
+            self.settle();
         }
     }
 
     /// Writes what is owed if it fits; returns whether nothing is owed any more.
     ///
-    /// While the stream goes on, a chunk has to fit behind it: otherwise more is lost at once, and one
-    /// gap would be told in many records.
+    /// While the stream goes on, a chunk has to fit behind it, and no chunk be half lost: otherwise
+    /// more is lost at once, and one gap would be told in many records. The endpoint sees to it that
+    /// several chunks fit into an empty ring.
     pub fn settle(&mut self) -> bool {
         if self.backlog.is_empty() {
             return true;
+        }
+        if matches!(self.chunk, Chunk::Refused { .. }) {
+            return false;
         }
         let Format {
             chunk_frames,
@@ -308,7 +336,7 @@ impl Feed {
     }
 
     /// Opens a chunk of up to `planned` frames in the ring.
-    fn begin_chunk(&mut self, position: u64, planned: u32, time: &impl Fn() -> u64) -> Chunk {
+    fn begin_chunk(&mut self, position: u64, planned: u32, time: &impl Fn(u64) -> u64) -> Chunk {
         let refused = Chunk::Refused { left: planned };
         let Some(size) = record::audio_size(planned, self.format.channels) else {
             return refused;
@@ -318,7 +346,7 @@ impl Feed {
         }
         Chunk::Open {
             position,
-            time_stamp: time(),
+            time_stamp: time(position),
             filled: 0,
             planned,
         }
@@ -345,7 +373,7 @@ impl Feed {
         if writer.is_faulty() {
             // Found so while the chunk was open: nothing more is written for this consumer.
             writer.abandon();
-            self.lose(position, u64::from(filled), &|| time_stamp);
+            self.lose(position, u64::from(filled), &|_| time_stamp);
             return;
         }
         let header = Header {
@@ -384,13 +412,13 @@ impl Feed {
         plain::words_mut(self.writer.as_mut()?.reserved().get_mut(first..end)?)
     }
 
-    fn lose(&mut self, position: u64, frames: u64, time: &impl Fn() -> u64) {
+    fn lose(&mut self, position: u64, frames: u64, time: &impl Fn(u64) -> u64) {
         self.totals.lost_frames = self.totals.lost_frames.wrapping_add(frames);
         self.publish_page();
         if self.backlog.extend(position, frames) {
             return;
         }
-        let time_stamp = time();
+        let time_stamp = time(position);
         let entry = Entry {
             flags: 0,
             position,
@@ -398,7 +426,7 @@ impl Feed {
         };
         if !self.backlog.push(entry) {
             self.backlog.collapse_into(entry);
-            self.resync(time_stamp);
+            self.resync(time(self.position));
         }
     }
 

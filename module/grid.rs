@@ -15,8 +15,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Divides periods of `period` frames into as few chunks as possible, of nearly one size and of
-    /// at most `limit` frames. 0 is taken as 1.
+    /// Divides periods of `period` frames into as few chunks as possible of at most `limit` frames,
+    /// and these as small as that allows. 0 is taken as 1.
     pub fn new(period: u32, limit: u32) -> Self {
         let or_one = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
         let period = or_one(period);

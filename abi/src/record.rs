@@ -34,8 +34,8 @@ pub const LOST: u16 = 4;
 /// has just attached, or the ring was too full for what led here.
 pub const RESYNC: u16 = 1 << 0;
 
-/// `flags` of a `LOST` record whose frames belong to more than one stream; its position is that of
-/// the first of them.
+/// `flags` of a `LOST` record whose frames may belong to more than one stream; its position is that
+/// of the first of them.
 pub const SPANS_STREAMS: u16 = 1 << 1;
 
 plain_struct! {

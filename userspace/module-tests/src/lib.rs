@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of the kernel module that know no kernel, compiled for the host as they are.
+//!
+//! There is no code here: `tests/` has a file, or a directory, for each of them.
+
+pub use rtshm_abi as abi;
+
+#[path = "../../../module/backlog.rs"]
+pub mod backlog;
+#[path = "../../../module/clock.rs"]
+pub mod clock;
+#[path = "../../../module/feed.rs"]
+pub mod feed;
+#[path = "../../../module/grid.rs"]
+pub mod grid;
+#[path = "../../../module/sample.rs"]
+pub mod sample;

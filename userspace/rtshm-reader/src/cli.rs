@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; also after SIGINT or SIGTERM
+  1    another error
+  2    wrong usage
+  3    no such device: the rtshm module is not loaded
+  4    module and program do not go together, or the ring is corrupt
+  5    the device is in use by another process
+  6    the sound card cannot be used
+  7    permission denied
+  130  a second SIGINT or SIGTERM: stopped at once";
+
+const PLAY_JSON: &str = "\
+Fields of the JSON (--json), counted since the start of this process:
+  device, rtshm             the PCM played on, the device read from
+  format_in                 of the last stream: format, rate, channels; null before the first
+  format_out                of the sound card: also period_frames, buffer_frames, latency_frames
+  streams, chunks           streams begun, chunks popped
+  frames_in, frames_out     frames popped, frames of them written to the sound card
+  discarded_frames          the others: the card was lost, or they came too late to be played
+  lost_frames, lost_records frames that had not fitted into the ring, places where they are missing
+  sink_xruns, sink_losses   underruns of the sound card, times that it was lost or could not open
+  ring_bytes                capacity of the ring
+  ring_fill_min_bytes, ring_fill_max_bytes, ring_free_min_bytes
+                            its fill and free space when audio woke this process; null if never
+  seconds                   how long this process ran
+
+`rtshm-reader --help` lists the exit codes.";
+
+const STATUS_JSON: &str = "\
+Fields of the JSON (--json); the counters are the module's since it was loaded:
+  device, card, card_id, module_version, abi_version
+                            what the device is
+  state                     none (before the first stream), running, paused, draining, stopped, xrun
+  stream                    of the last stream: format, rate, channels, period_frames,
+                            buffer_frames, chunk_frames; null before the first
+  consumer_pid, consumer_name
+                            the process that reads; null if none
+  ring_bytes, ring_fill_bytes
+                            capacity of the ring, bytes written and not read
+  write_count, read_count   bytes ever written for this consumer, bytes ever read by it
+  chunks, frames            chunks delivered, frames in them
+  lost_frames, lost_records frames that did not fit into the ring, places where they are missing
+  streams, xruns            streams begun, streams that ended because the application was late
+  faults, wakeups           consumers found faulty, times that a sleeping one was woken";
+
+const LIST_JSON: &str = "\
+Fields of the JSON (--json), an array with an object for each device:
+  device                    path of the device
+  card, card_id             index and id of its ALSA card
+  module_version, abi_version
+  capacity_bytes            capacity of the ring
+  consumer_pid, consumer_name
+                            the process that reads; null if none";
+
+/// Plays what applications play into the rtshm virtual sound card.
+///
+/// Applications play into the ALSA card RtShm (`aplay -D hw:RtShm ...`); the rtshm kernel module
+/// hands their sound through shared memory to this program.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Device to read from
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Common options",
+        value_name = "PATH",
+        env = "RTSHM_DEVICE",
+        default_value = rtshm::DEFAULT_PATH
+    )]
+    pub(crate) rtshm: PathBuf,
+
+    /// Say more on standard error
+    #[arg(short, long, global = true, help_heading = "Common options")]
+    pub(crate) verbose: bool,
+
+    /// Say nothing but errors on standard error
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Common options",
+        conflicts_with = "verbose"
+    )]
+    pub(crate) quiet: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play on a sound card until SIGINT or SIGTERM
+    #[command(after_help = PLAY_JSON)]
+    Play(PlayOptions),
+    /// Show what a device does
+    #[command(after_help = STATUS_JSON)]
+    Status(OutputOptions),
+    /// List the devices
+    #[command(after_help = LIST_JSON)]
+    List(OutputOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlayOptions {
+    /// ALSA PCM to play on
+    #[arg(short = 'D', long, value_name = "PCM", default_value = "default")]
+    pub(crate) device: String,
+
+    /// Sound to have ready before playing starts, such as 20ms or 0.5s; more is taken where the
+    /// card's periods or the module's chunks need it
+    #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = parse_latency)]
+    pub(crate) latency: Duration,
+
+    /// Exit when the first stream has been played to its end
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Print a summary as JSON on standard output at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const LATENCY_MIN: Duration = Duration::from_millis(1);
+const LATENCY_MAX: Duration = Duration::from_secs(10);
+
+fn parse_latency(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text).ok_or("write a number and us, ms or s, such as 20ms")?;
+    if (LATENCY_MIN..=LATENCY_MAX).contains(&time) {
+        Ok(time)
+    } else {
+        Err("it can be 1ms to 10s".into())
+    }
+}
+
+/// A time as people write it; `None` where it is none.
+fn parse_time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
+    let unit = match &text[digits.len()..] {
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => return None,
+    };
+    let number: f64 = digits.trim_end().parse().ok()?;
+    Duration::try_from_secs_f64(number * unit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        let micros = |micros| Some(Duration::from_micros(micros));
+        assert_eq!(parse_time("20ms"), micros(20_000));
+        assert_eq!(parse_time(" 20 ms "), micros(20_000));
+        assert_eq!(parse_time("0.5s"), micros(500_000));
+        assert_eq!(parse_time("250us"), micros(250));
+        assert_eq!(parse_time("250µs"), micros(250));
+        for wrong in [
+            "", "20", "ms", "20 m", "-1s", "nans", "infs", "1e400s", "20msms", "20 ms x",
+        ] {
+            assert_eq!(parse_time(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn latencies_have_bounds() {
+        assert!(parse_latency("1ms").is_ok());
+        assert!(parse_latency("10s").is_ok());
+        assert!(parse_latency("0ms").is_err());
+        assert!(parse_latency("10.1s").is_err());
+    }
+}

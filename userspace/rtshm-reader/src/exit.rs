@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! How the program ends; `--help` lists the codes.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::notes::Notes;
+use crate::sink::OpenError;
+
+/// What a command comes to.
+pub(crate) type Outcome = anyhow::Result<()>;
+
+/// The code after a second signal, as a shell has it for SIGINT.
+pub(crate) const FORCED: i32 = 130;
+
+/// Reports how a command ended, in one line at most.
+pub(crate) fn report(outcome: Outcome, notes: Notes) -> ExitCode {
+    match outcome {
+        Err(error) if !is_broken_pipe(&error) => {
+            notes.error(&error);
+            ExitCode::from(code(&error))
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    use rtshm::Error;
+    if let Some(error) = error.downcast_ref::<Error>() {
+        match error {
+            Error::Missing { .. } | Error::NotADevice { .. } | Error::Gone => 3,
+            Error::Version { .. }
+            | Error::Unusable { .. }
+            | Error::Malformed { .. }
+            | Error::Counter { .. }
+            | Error::Faulty => 4,
+            Error::Busy { .. } => 5,
+            Error::Permission { .. } => 7,
+            _ => 1,
+        }
+    } else if error.is::<OpenError>() {
+        6
+    } else {
+        1
+    }
+}
+
+/// Whether whoever read our output has had enough: no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! Plays what applications play into the rtshm virtual sound card on a real one.
+
+mod cli;
+mod clock;
+mod convert;
+mod exit;
+mod list;
+mod notes;
+mod pcm;
+mod play;
+mod player;
+mod signals;
+mod sink;
+mod status;
+mod stdout;
+mod summary;
+mod table;
+
+#[cfg(test)]
+#[path = "../../rtshm/tests/common/mod.rs"]
+mod fake;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::notes::Notes;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let notes = Notes::new(cli.verbose, cli.quiet);
+    let done = match &cli.command {
+        Command::Play(options) => play::run(&cli.rtshm, options, notes),
+        Command::Status(options) => status::run(&cli.rtshm, options),
+        Command::List(options) => list::run(options, notes),
+    };
+    exit::report(done, notes)
+}

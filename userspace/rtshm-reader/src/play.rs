@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! `rtshm-reader play`: the player, woken by what it waits for.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use alsa::poll::pollfd;
+use anyhow::{anyhow, Result};
+use nix::libc::{EINTR, POLLIN};
+use rtshm::Consumer;
+
+use crate::cli::PlayOptions;
+use crate::clock::{now, SECOND};
+use crate::exit::{self, Outcome};
+use crate::notes::Notes;
+use crate::pcm::{PcmOpener, PcmSink, NO_FD};
+use crate::player::{Player, Wait};
+use crate::signals::Signals;
+use crate::stdout;
+use crate::summary::{RingUse, Summary};
+
+pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
+    let signals = Signals::take_over()?;
+    let mut consumer = Consumer::open(path)?;
+    let own_card = consumer.device().info()?.card;
+    let mut opener = PcmOpener::new(&options.device, own_card, options.latency, notes)?;
+    opener.probe()?;
+
+    let summary = Summary {
+        device: options.device.clone(),
+        rtshm: path.into(),
+        ring: RingUse::new(consumer.capacity()),
+        ..Summary::default()
+    };
+    let mut player = Player::new(opener, options.once, summary, notes);
+    let start = now();
+    notes.detail(format_args!("waiting for a stream on {}", path.display()));
+    play(&mut player, &mut consumer, &signals)?;
+
+    let summary = player.summary();
+    summary.seconds = (now() - start) as f64 / SECOND as f64;
+    notes.text(&summary.text());
+    if options.json {
+        stdout::print_json(summary)?;
+    }
+    Ok(())
+}
+
+fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signals) -> Result<()> {
+    let mut sleep = Sleep::new();
+    let mut asked = false;
+    loop {
+        let wait = player.step(consumer, now())?;
+        if wait == Wait::Done {
+            return Ok(());
+        }
+        let woken = sleep.until(wait, consumer.as_fd(), signals.as_fd(), player.sink())?;
+        if woken.ring || woken.sink {
+            let unread = consumer.unread()?;
+            player.summary().ring.woke_at(unread);
+        }
+        if woken.ring_error {
+            // Says which.
+            consumer.wait(Some(Duration::ZERO))?;
+        }
+        while woken.signal && signals.next() {
+            if asked {
+                std::process::exit(exit::FORCED);
+            }
+            asked = true;
+            player.finish(now());
+        }
+    }
+}
+
+/// The one place where the program sleeps.
+struct Sleep {
+    /// The ring's, the signals' and the sink's, kept for its memory.
+    fds: Vec<pollfd>,
+}
+
+/// Descriptors before the sink's.
+const OWN_FDS: usize = 2;
+
+/// What ended a sleep.
+struct Woken {
+    ring: bool,
+    ring_error: bool,
+    signal: bool,
+    sink: bool,
+}
+
+impl Sleep {
+    fn new() -> Self {
+        Self {
+            fds: Vec::with_capacity(16),
+        }
+    }
+
+    fn until(
+        &mut self,
+        wait: Wait,
+        ring: BorrowedFd<'_>,
+        signals: BorrowedFd<'_>,
+        sink: Option<&PcmSink>,
+    ) -> Result<Woken> {
+        let sink = sink.filter(|_| wait == Wait::Sink);
+        let read = |fd: BorrowedFd<'_>| pollfd {
+            fd: fd.as_raw_fd(),
+            events: POLLIN,
+            revents: 0,
+        };
+        self.fds.clear();
+        self.fds
+            .resize(OWN_FDS + sink.map_or(0, PcmSink::poll_count), NO_FD);
+        let (own, sinks) = self.fds.split_at_mut(OWN_FDS);
+        let deadline = match wait {
+            Wait::Ring(until) => {
+                own[0] = read(ring);
+                until
+            }
+            Wait::Until(until) => Some(until),
+            // Not every PCM can be trusted to tell.
+            Wait::Sink => Some(now() + SECOND),
+            Wait::Done => None,
+        };
+        own[1] = read(signals);
+        if let Some(sink) = sink {
+            sink.fill_poll(sinks);
+        }
+        match alsa::poll::poll(&mut self.fds, timeout(deadline)) {
+            Err(error) if error.errno() != EINTR => {
+                return Err(anyhow!("poll failed: {error}"));
+            }
+            _ => {}
+        }
+        let (own, sinks) = self.fds.split_at(OWN_FDS);
+        if let Some(sink) = sink {
+            sink.polled(sinks);
+        }
+        Ok(Woken {
+            ring: own[0].revents & POLLIN != 0,
+            ring_error: own[0].revents & !POLLIN != 0,
+            signal: own[1].revents != 0,
+            sink: sinks.iter().any(|fd| fd.revents != 0),
+        })
+    }
+}
+
+/// The time from now to `deadline` as `poll()` has it: in milliseconds, rounded up, -1 for ever.
+fn timeout(deadline: Option<u64>) -> i32 {
+    let Some(deadline) = deadline else {
+        return -1;
+    };
+    let rest = deadline.saturating_sub(now()).div_ceil(SECOND / 1000);
+    i32::try_from(rest).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

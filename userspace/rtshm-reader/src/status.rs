@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! `rtshm-reader status`.
+
+use std::path::{Path, PathBuf};
+
+use rtshm::{Device, Format, Holder, Info, State, Status};
+use serde::Serialize;
+
+use crate::cli::OutputOptions;
+use crate::exit::Outcome;
+use crate::stdout;
+use crate::table;
+
+/// What a device does; the field names are the JSON's.
+#[derive(Debug, Serialize)]
+struct Report {
+    device: PathBuf,
+    card: u32,
+    card_id: String,
+    module_version: String,
+    abi_version: u32,
+    /// `none` before the first stream, `running`, `paused`, `draining`, `stopped` or `xrun`.
+    state: &'static str,
+    /// Of the stream, or of the last one; null before the first.
+    stream: Option<Stream>,
+    consumer_pid: Option<u32>,
+    consumer_name: Option<String>,
+    ring_bytes: u64,
+    ring_fill_bytes: u64,
+    write_count: u64,
+    read_count: u64,
+    chunks: u64,
+    frames: u64,
+    lost_frames: u64,
+    lost_records: u64,
+    streams: u64,
+    xruns: u64,
+    faults: u64,
+    wakeups: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Stream {
+    format: String,
+    rate: u32,
+    channels: u32,
+    period_frames: u32,
+    buffer_frames: u32,
+    chunk_frames: u32,
+}
+
+pub(crate) fn run(path: &Path, options: &OutputOptions) -> Outcome {
+    let device = Device::open(path)?;
+    let info = device.info()?;
+    let status = device.status()?;
+    let holder = status.consumer_pid.map(Holder::of_pid);
+    let report = Report::new(path, info, status, holder);
+    if options.json {
+        stdout::print_json(&report)
+    } else {
+        stdout::print(&report.text())
+    }
+}
+
+impl Report {
+    fn new(path: &Path, info: Info, status: Status, holder: Option<Holder>) -> Self {
+        let ring_fill_bytes = status.unread().min(info.capacity);
+        Self {
+            device: path.into(),
+            card: info.card,
+            card_id: info.card_id,
+            module_version: info.module_version,
+            abi_version: info.abi_version,
+            state: state_name(status.state),
+            stream: status.format.map(Stream::from),
+            consumer_pid: status.consumer_pid,
+            consumer_name: holder.and_then(|holder| holder.name),
+            ring_bytes: info.capacity,
+            ring_fill_bytes,
+            write_count: status.write_count,
+            read_count: status.read_count,
+            chunks: status.chunks,
+            frames: status.frames,
+            lost_frames: status.lost_frames,
+            lost_records: status.lost_records,
+            streams: status.streams,
+            xruns: status.xruns,
+            faults: status.faults,
+            wakeups: status.wakeups,
+        }
+    }
+
+    fn text(&self) -> String {
+        let consumer = match (self.consumer_pid, &self.consumer_name) {
+            (None, _) => "none".to_string(),
+            (Some(pid), name) => Holder {
+                pid,
+                name: name.clone(),
+            }
+            .to_string(),
+        };
+        let stream = match &self.stream {
+            None => "none yet".to_string(),
+            Some(stream) => format!(
+                "{}, {} Hz, {}, period {}, buffer {}, chunks of up to {} frames",
+                stream.format,
+                stream.rate,
+                table::channels(stream.channels),
+                stream.period_frames,
+                stream.buffer_frames,
+                stream.chunk_frames
+            ),
+        };
+        let rows = [
+            ("device", self.device.display().to_string()),
+            ("card", format!("{} ({})", self.card, self.card_id)),
+            (
+                "module",
+                format!("{}, ABI version {}", self.module_version, self.abi_version),
+            ),
+            ("state", self.state.to_string()),
+            ("stream", stream),
+            ("consumer", consumer),
+            (
+                "ring",
+                format!(
+                    "{} of {} bytes unread",
+                    self.ring_fill_bytes, self.ring_bytes
+                ),
+            ),
+            (
+                "delivered",
+                format!("{} frames in {} chunks", self.frames, self.chunks),
+            ),
+            (
+                "lost",
+                format!(
+                    "{} frames in {} places",
+                    self.lost_frames, self.lost_records
+                ),
+            ),
+            (
+                "streams",
+                format!("{}, {} ended by an xrun", self.streams, self.xruns),
+            ),
+            ("wake-ups", self.wakeups.to_string()),
+            ("faulty consumers", self.faults.to_string()),
+        ];
+        table::align(&rows.map(|(name, value)| [name.to_string(), value]))
+    }
+}
+
+impl From<Format> for Stream {
+    fn from(format: Format) -> Self {
+        Self {
+            format: format.sample_format.to_string(),
+            rate: format.rate,
+            channels: format.channels,
+            period_frames: format.period_frames,
+            buffer_frames: format.buffer_frames,
+            chunk_frames: format.chunk_frames,
+        }
+    }
+}
+
+fn state_name(state: Option<State>) -> &'static str {
+    match state {
+        None => "none",
+        Some(State::Start | State::Resume) => "running",
+        Some(State::Pause) => "paused",
+        Some(State::Drain) => "draining",
+        Some(State::Stop) => "stopped",
+        Some(State::Xrun) => "xrun",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtshm::SampleFormat;
+
+    use super::*;
+
+    fn report(status: Status) -> Report {
+        let info = Info {
+            abi_version: 1,
+            module_version: "0.1.0".into(),
+            page_size: 4096,
+            capacity: 1 << 20,
+            card: 1,
+            card_id: "RtShm".into(),
+        };
+        let holder = status.consumer_pid.map(|pid| Holder {
+            pid,
+            name: Some("rtshm-reader".into()),
+        });
+        Report::new(Path::new("/dev/rtshm"), info, status, holder)
+    }
+
+    fn idle() -> Status {
+        Status {
+            state: None,
+            format: None,
+            consumer_pid: None,
+            write_count: 0,
+            read_count: 0,
+            chunks: 0,
+            frames: 0,
+            lost_frames: 0,
+            lost_records: 0,
+            streams: 0,
+            xruns: 0,
+            faults: 0,
+            wakeups: 0,
+        }
+    }
+
+    fn playing() -> Status {
+        Status {
+            state: Some(State::Start),
+            format: Some(Format {
+                rate: 44_100,
+                channels: 2,
+                sample_format: SampleFormat(2),
+                period_frames: 1024,
+                buffer_frames: 4096,
+                chunk_frames: 512,
+            }),
+            consumer_pid: Some(4711),
+            write_count: 10_000,
+            read_count: 9000,
+            chunks: 6,
+            frames: 5,
+            lost_frames: 4,
+            lost_records: 3,
+            streams: 2,
+            xruns: 1,
+            faults: 7,
+            wakeups: 8,
+        }
+    }
+
+    #[test]
+    fn text_lines_up() {
+        assert_eq!(
+            report(playing()).text(),
+            "\
+device            /dev/rtshm
+card              1 (RtShm)
+module            0.1.0, ABI version 1
+state             running
+stream            S16_LE, 44100 Hz, 2 channels, period 1024, buffer 4096, chunks of up to 512 frames
+consumer          rtshm-reader (pid 4711)
+ring              1000 of 1048576 bytes unread
+delivered         5 frames in 6 chunks
+lost              4 frames in 3 places
+streams           2, 1 ended by an xrun
+wake-ups          8
+faulty consumers  7
+"
+        );
+        let text = report(idle()).text();
+        for line in [
+            "state             none",
+            "stream            none yet",
+            "consumer          none",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lying_consumer_does_not_overflow_the_fill() {
+        let lying = |read_count| Status {
+            read_count,
+            ..playing()
+        };
+        assert_eq!(report(lying(20_000)).ring_fill_bytes, 0);
+        let far_behind = Status {
+            write_count: u64::MAX,
+            ..playing()
+        };
+        assert_eq!(report(far_behind).ring_fill_bytes, 1 << 20);
+    }
+
+    #[test]
+    fn json_has_its_documented_fields() {
+        let json = serde_json::to_value(report(playing())).unwrap();
+        assert_eq!(json["state"], "running");
+        assert_eq!(json["stream"]["format"], "S16_LE");
+        assert_eq!(json["stream"]["chunk_frames"], 512);
+        assert_eq!(json["consumer_name"], "rtshm-reader");
+        assert_eq!(json["ring_fill_bytes"], 1000);
+        let json = serde_json::to_value(report(idle())).unwrap();
+        assert!(json["stream"].is_null() && json["consumer_pid"].is_null());
+        assert_eq!(json.as_object().unwrap().len(), 21);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! Data on standard output.
+
+use std::io::{self, Write};
+
+use anyhow::{anyhow, Error, Result};
+use serde::Serialize;
+
+/// Prints text.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Error::new(error),
+            _ => anyhow!("cannot write to standard output: {error}"),
+        })
+}
+
+/// Prints `value` as JSON on a line.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(value)?;
+    text.push('\n');
+    print(&text)
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! What the command line does without a module.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assert_cmd::prelude::*;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty, is_match, starts_with};
+
+fn reader(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("rtshm-reader").unwrap();
+    command.args(arguments).env_remove("RTSHM_DEVICE");
+    command
+}
+
+fn without_module() -> bool {
+    !(0..8).any(|index| Path::new(&format!("/dev/rtshm{index}")).exists())
+        && !Path::new("/dev/rtshm").exists()
+}
+
+/// One line, from us.
+fn one_line() -> impl Predicate<str> {
+    is_match(r"\Artshm-reader: [^\n]+\n\z").unwrap()
+}
+
+#[test]
+fn without_a_device_it_says_how_to_get_one() {
+    for command in ["play", "status"] {
+        reader(&[command, "--rtshm", "/dev/rtshm-of-nobody"])
+            .assert()
+            .code(3)
+            .stdout(is_empty())
+            .stderr(one_line())
+            .stderr(starts_with("rtshm-reader: no /dev/rtshm-of-nobody: "));
+    }
+    if without_module() {
+        for command in ["play", "status", "list"] {
+            reader(&[command])
+                .assert()
+                .code(3)
+                .stdout(is_empty())
+                .stderr("rtshm-reader: no /dev/rtshm: load the module with `modprobe rtshm`\n");
+        }
+        reader(&["list", "--json"]).assert().code(3).stdout("[]\n");
+    }
+}
+
+#[test]
+fn the_device_comes_from_the_environment_unless_it_is_given() {
+    reader(&["status"])
+        .env("RTSHM_DEVICE", "/dev/rtshm-from-environment")
+        .assert()
+        .code(3)
+        .stderr(contains("no /dev/rtshm-from-environment"));
+    reader(&["status", "--rtshm", "/dev/rtshm-given"])
+        .env("RTSHM_DEVICE", "/dev/rtshm-from-environment")
+        .assert()
+        .code(3)
+        .stderr(contains("no /dev/rtshm-given"));
+}
+
+#[test]
+fn other_files_are_no_devices() {
+    for path in ["/dev/null", "/etc/passwd", "/dev"] {
+        for command in ["play", "status"] {
+            reader(&[command, "--rtshm", path])
+                .assert()
+                .failure()
+                .stdout(is_empty())
+                .stderr(one_line());
+        }
+    }
+    reader(&["play", "--rtshm", "/dev/null"])
+        .assert()
+        .code(3)
+        .stderr("rtshm-reader: /dev/null is not an rtshm device: name one such as /dev/rtshm\n");
+}
+
+#[test]
+fn wrong_usage_is_told_apart() {
+    for arguments in [
+        &[][..],
+        &["sing"],
+        &["play", "--latency", "20"],
+        &["play", "--latency", "-1ms"],
+        &["play", "--latency", "11s"],
+        &["play", "--device"],
+        &["status", "--quiet", "--verbose"],
+        &["status", "more"],
+    ] {
+        reader(arguments).assert().code(2).stdout(is_empty());
+    }
+    reader(&["play", "--latency", "20"])
+        .assert()
+        .stderr(contains("write a number and us, ms or s, such as 20ms"));
+}
+
+#[test]
+fn help_names_the_exit_codes_and_the_fields() {
+    let help = reader(&["--help"]).assert().success().stderr(is_empty());
+    for code in [
+        "0    done",
+        "1    another error",
+        "2    wrong usage",
+        "3    no such device",
+        "4    module and program",
+        "5    the device is in use",
+        "6    the sound card",
+        "7    permission denied",
+        "130  ",
+    ] {
+        let help = String::from_utf8_lossy(&help.get_output().stdout);
+        assert!(help.contains(code), "{code}");
+    }
+    reader(&["play", "--help"])
+        .assert()
+        .success()
+        .stdout(contains("ring_fill_max_bytes"));
+}
+
+/// The writing end of a pipe that nobody reads.
+fn broken_pipe() -> Stdio {
+    let (read, write) = nix::unistd::pipe().unwrap();
+    drop(read);
+    write.into()
+}
+
+#[test]
+fn a_closed_standard_output_is_no_error() {
+    reader(&["list", "--json"])
+        .stdout(broken_pipe())
+        .assert()
+        .success()
+        .stderr(is_empty());
+}
+
+#[test]
+fn a_closed_standard_error_changes_nothing() {
+    reader(&["status", "--rtshm", "/dev/rtshm-of-nobody"])
+        .stderr(broken_pipe())
+        .assert()
+        .code(3);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    reader(&["list", "--json"])
+        .stdout(File::options().write(true).open("/dev/full").unwrap())
+        .assert()
+        .code(1)
+        .stderr(contains("cannot write to standard output: "));
+}

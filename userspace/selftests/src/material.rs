@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! What tests play: every frame can be told from its neighbours, and none is silent by chance.
+
+use alsa::pcm::Format;
+
+/// Sound in an application's format, and what it must be in the ring.
+#[derive(Clone)]
+pub(crate) struct Material {
+    pub(crate) format: Format,
+    pub(crate) channels: u32,
+    /// What the application writes.
+    pub(crate) bytes: Vec<u8>,
+    /// What the consumer pops, as bits of a float32 each.
+    pub(crate) expected: Vec<u32>,
+}
+
+impl Material {
+    pub(crate) fn frames(&self) -> u64 {
+        (self.expected.len() / self.channels as usize) as u64
+    }
+
+    /// What must come out for the frames from `first` on.
+    pub(crate) fn expected_at(&self, first: u64, count: u64) -> Option<&[u32]> {
+        let channels = u64::from(self.channels);
+        let start = usize::try_from(first.checked_mul(channels)?).ok()?;
+        let end = usize::try_from(first.checked_add(count)?.checked_mul(channels)?).ok()?;
+        self.expected.get(start..end)
+    }
+
+    /// What `aplay` plays of it: whole periods, and silence to the end of the one in which it finds
+    /// that there is no more.
+    pub(crate) fn by_aplay(mut self, period: u32) -> Self {
+        let period = u64::from(period);
+        let frames = (self.frames() / period + 1) * period;
+        let samples = (frames * u64::from(self.channels)) as usize;
+        let width = self.bytes.len() / self.expected.len().max(1);
+        self.bytes.resize(samples * width, 0);
+        self.expected.resize(samples, 0);
+        self
+    }
+}
+
+/// Noise in `format`, S16_LE or FLOAT_LE; the first samples are the format's special values.
+pub(crate) fn noise(format: Format, channels: u32, frames: u64, seed: u64) -> Material {
+    let samples = (frames * u64::from(channels)) as usize;
+    match format {
+        Format::FloatLE => floats(channels, samples, seed),
+        _ => integers(channels, samples, seed),
+    }
+}
+
+/// Frames that say which they are: 32 bits of the frame's number in two S16 samples.
+pub(crate) fn numbered(first: u32, frames: u32) -> Material {
+    let values = (first..first + frames)
+        .flat_map(|frame| [frame as u16 as i16, (frame >> 16) as u16 as i16])
+        .collect();
+    from_integers(2, values)
+}
+
+/// Every value that an S16 sample can have, in disorder.
+pub(crate) fn all_integers() -> Material {
+    // An odd factor visits them all.
+    from_integers(
+        2,
+        (0..=u16::MAX)
+            .map(|i| i.wrapping_mul(40_503) as i16)
+            .collect(),
+    )
+}
+
+fn integers(channels: u32, samples: usize, seed: u64) -> Material {
+    let special = [i16::MIN, i16::MAX, 1, -1, 0, i16::MIN + 1, 0x0100, 0x00ff];
+    let random = (0..).map(|index| mix(seed, index) as i16);
+    let values = special.into_iter().chain(random).take(samples).collect();
+    from_integers(channels, values)
+}
+
+fn from_integers(channels: u32, values: Vec<i16>) -> Material {
+    Material {
+        format: Format::S16LE,
+        channels,
+        bytes: values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect(),
+        // Exact: 16 bits fit in a float's 24, and the divisor is a power of two.
+        expected: values
+            .iter()
+            .map(|&value| (f32::from(value) / 32768.0).to_bits())
+            .collect(),
+    }
+}
+
+/// Any bits at all: what the application wrote must come through, sensible or not.
+fn floats(channels: u32, samples: usize, seed: u64) -> Material {
+    let special = [
+        f32::MIN,
+        f32::MAX,
+        1.0,
+        -1.0,
+        -0.0,
+        f32::from_bits(1),
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::from_bits(0x7fa0_0001), // a signalling NaN
+        f32::from_bits(0xffc1_2345), // a quiet one with a payload
+    ];
+    let random = (0..).map(|index| mix(seed, index) as u32);
+    let expected: Vec<u32> = special
+        .into_iter()
+        .map(f32::to_bits)
+        .chain(random)
+        .take(samples)
+        .collect();
+    Material {
+        format: Format::FloatLE,
+        channels,
+        bytes: expected
+            .iter()
+            .flat_map(|bits| bits.to_le_bytes())
+            .collect(),
+        expected,
+    }
+}
+
+/// Well-mixed bits for each index (splitmix64).
+fn mix(seed: u64, index: u64) -> u64 {
+    let mut z = (seed << 32 ^ index)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) >> 16
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! Other processes.
+
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{ensure, Context, Result};
+use rtshm::Consumer;
+
+use crate::module;
+
+/// What another process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// It pops whatever comes.
+    Consumer,
+}
+
+/// Plays a role, until killed.
+pub(crate) fn play(role: Role) -> Result<()> {
+    match role {
+        Role::Consumer => {
+            let mut consumer = Consumer::open(module::NODE)?;
+            println!("ready");
+            loop {
+                consumer.wait(None)?;
+                while consumer.pop()?.is_some() {}
+            }
+        }
+    }
+}
+
+/// A process with a role.
+pub(crate) struct Player(Child);
+
+impl Player {
+    /// Starts a process and waits until it is ready.
+    pub(crate) fn start(role: Role) -> Result<Self> {
+        let name = match role {
+            Role::Consumer => "consumer",
+        };
+        let mut child = Command::new("/proc/self/exe")
+            .args(["--play-role", name])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        ensure!(line == "ready\n", "the {name} did not start");
+        Ok(Self(child))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it by SIGKILL.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        // It may be dead.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a program did.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {:?}", self.code)?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                write!(f, ", {name}: {:?}", text.trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Outcome> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    Ok(output.into())
+}
