@@ -229,10 +229,10 @@ struct rtshm_consumer_page {
 	 * store) after its last read of the bytes that it gives back, since the kernel overwrites
 	 * them; rtshm_release() does.
 	 *
-	 * The kernel looks at it when the ring seems full and at each poll(). It accepts a value that
-	 * is not behind the last one accepted and does not pass write_count. Any other marks the
-	 * consumer faulty: until it closes the device nothing more is written for it, and poll()
-	 * reports an error.
+	 * The kernel looks at it when the ring seems full and at each poll(). It accepts a value
+	 * that is not behind the last one accepted and does not pass write_count. Any other marks
+	 * the consumer faulty: until it closes the device nothing more is written for it, and
+	 * poll() reports an error.
 	 */
 	__aligned_u64 read_count;
 	/** @reserved0: Leave at 0. */
@@ -272,8 +272,8 @@ enum rtshm_kind {
 #define RTSHM_RESYNC		(1 << 0)
 
 /*
- * In the flags of an RTSHM_LOST record whose frames belong to more than one stream; its position is
- * that of the first of them.
+ * In the flags of an RTSHM_LOST record whose frames may belong to more than one stream; its
+ * position is that of the first of them.
  */
 #define RTSHM_SPANS_STREAMS	(1 << 1)
 

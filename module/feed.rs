@@ -245,7 +245,7 @@ impl Feed {
         if self.backlog.is_empty() {
             return true;
         }
-        if matches!(self.chunk, Chunk::Refused { .. }) {
+        if !self.can_settle() {
             return false;
         }
         let Format {
@@ -290,6 +290,11 @@ impl Feed {
     /// Whether records are owed that did not fit yet.
     pub fn is_owing(&self) -> bool {
         !self.backlog.is_empty()
+    }
+
+    /// Whether records are owed that would be written if there were room.
+    pub fn can_settle(&self) -> bool {
+        self.is_owing() && !matches!(self.chunk, Chunk::Refused { .. })
     }
 
     /// What there is to wake somebody for since the last call.

@@ -80,7 +80,7 @@ pub struct Outlet {
     accepted: AtomicU64,
     /// `published` behind the last record other than `AUDIO`.
     urgent: AtomicU64,
-    /// Whether records are owed that did not fit.
+    /// Whether records are owed that would be written if there were room.
     owing: AtomicU32,
     /// Whether the consumer was found faulty.
     faulty: AtomicU32,
@@ -124,7 +124,7 @@ impl Outlet {
         let mut feed = self.feed.lock();
         let result = f(&mut feed);
         let news = feed.take_news();
-        let owing = feed.is_owing();
+        let owing = feed.can_settle();
         // ORDERING: Relaxed, like the other stores here: the fence in `Gate::pass` orders them all
         // before the look at the gate. Partner: the loads in `poll`, behind the fence in
         // `Gate::arm`.
@@ -136,7 +136,9 @@ impl Outlet {
             }
             self.published.store_relaxed(news.write_count);
         }
-        self.accepted.store_relaxed(feed.read_count());
+        // ORDERING: Release, paired with the Acquire in `unread`: whoever sees this sees a
+        // `published` that is not behind it.
+        self.accepted.store_release(feed.read_count());
         // Somebody who polls at this moment may have seen that nothing is owed.
         let urgent = owing || news.is_some_and(|news| news.urgent);
         let wake = (owing || news.is_some()) && self.gate.pass(feed.write_count(), urgent);
@@ -181,7 +183,8 @@ impl Outlet {
     /// Bytes published behind `read_count`, or `None` where that is not between the last one that
     /// was accepted and what is published.
     fn unread(&self, read_count: u64) -> Option<u64> {
-        let accepted = self.accepted.load_relaxed();
+        // ORDERING: Acquire, paired with the Release in `with_feed`.
+        let accepted = self.accepted.load_acquire();
         let all = self.published.load_relaxed().wrapping_sub(accepted);
         let read = read_count.wrapping_sub(accepted);
         (read <= all).then(|| all.wrapping_sub(read))

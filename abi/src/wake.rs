@@ -12,7 +12,8 @@ use super::sync::{
     AtomicU64, //
 };
 
-/// The value of a gate that nobody waits at. A `write_count` gets there after 10^11 years.
+/// The value of a gate that nobody waits at. A `write_count` gets there after a million years of
+/// stereo at 48 kHz.
 const NOBODY: u64 = u64::MAX;
 
 /// The gate between a producer and those who sleep until there is something to read.
@@ -29,7 +30,7 @@ impl Gate {
         }
     }
 
-    /// Asks for a wake-up when `write_count` reaches `at`. The caller is on the wait queue already,
+    /// Asks for a wake-up, for all who wait, when `write_count` reaches `at`. The caller is on the wait queue already,
     /// and afterwards looks at the counters before it sleeps.
     #[inline]
     pub fn arm(&self, at: u64) {

@@ -3,8 +3,8 @@
 //! `rtshm.h` and the Rust sources say the same, to a C11 and to a C++17 compiler.
 //!
 //! A program that includes the header prints what the compiler makes of it; that is compared with
-//! what rustc makes of the sources. So that nothing can be forgotten, the names to compare come from
-//! the text of both: what stands in one and not in the other fails, and so does what stands in both
+//! what rustc makes of the sources. So that nothing can be forgotten, the names to compare come
+//! from the text of both: what stands in one and not in the other fails, and so does what stands in both
 //! and is missing from the tables here.
 
 #![cfg(not(loom))]
@@ -135,7 +135,12 @@ type Constant = (&'static str, &'static str, &'static str, u64);
 fn constants() -> Vec<Constant> {
     macro_rules! constants {
         ($source:ident $module:ident $($name:ident)*) => {
-            [$(($source, stringify!($name), stringify!($name), $module::$name.try_into().expect("it is small"))),*]
+            [$((
+                $source,
+                stringify!($name),
+                stringify!($name),
+                $module::$name.try_into().expect("it is small"),
+            )),*]
         };
     }
     let mut all: Vec<Constant> = Vec::new();

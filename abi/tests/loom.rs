@@ -41,8 +41,8 @@ use std::sync::atomic::{
     Ordering, //
 };
 
-/// Where the counters start: the first word takes them around. Nobody arms at this one, which a gate
-/// uses to say so.
+/// Where the counters start: the first word takes them around. Nobody arms at this one, which
+/// is how a gate says that nobody waits.
 const START: u64 = u64::MAX;
 
 /// What was seen in any of the interleavings. Not loom's atomics: loom must not see them.
@@ -436,9 +436,9 @@ fn no_wakeup_is_lost_after_an_urgent_one() {
     });
 }
 
-/// A sleeper arms at two words while the producer still passes for one, at which it had armed before:
-/// the producer opens the gate that it has just armed, and wakes it for nothing, so that it arms
-/// again.
+/// A sleeper arms at two words while the producer still passes for one, at which it had armed
+/// before: the producer opens the gate that it has just armed, and wakes it for nothing, so that it
+/// arms again.
 #[test]
 fn no_wakeup_is_lost_to_an_earlier_arming() {
     explore(None, || {

@@ -260,7 +260,7 @@ fn everything_is_told() {
         ("losses", &seen.losses, cases / 2),
         ("collapses", &seen.collapses, cases / 20),
         ("faults", &seen.faults, cases / 50),
-        ("polls inside of a gap", &seen.held_back, cases / 50),
+        ("polls inside of a gap", &seen.held_back, cases / 200),
         ("told to the end", &seen.whole, cases / 4),
     ] {
         println!("{}: {what}", count.get());

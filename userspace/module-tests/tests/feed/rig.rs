@@ -647,6 +647,9 @@ impl Rig {
         assert_eq!(self.feed.last_state(), self.state);
         if self.consumer.is_some() {
             self.check_page();
+        } else {
+            assert!(!self.feed.is_owing(), "owed to nobody");
+            assert_eq!(untold, 0);
         }
     }
 
