@@ -30,8 +30,9 @@ impl Gate {
         }
     }
 
-    /// Asks for a wake-up, for all who wait, when `write_count` reaches `at`. The caller is on the wait queue already,
-    /// and afterwards looks at the counters before it sleeps.
+    /// Asks for a wake-up when `write_count` reaches `at`, for all who wait: a later call replaces an
+    /// earlier one. The caller is on the wait queue already, and afterwards looks at the counters
+    /// before it sleeps.
     #[inline]
     pub fn arm(&self, at: u64) {
         // ORDERING: Relaxed; the fence orders it before the caller's look at the counters. Partner:

@@ -6,12 +6,13 @@
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# The archive itself: neither the security suite nor a third party's.
+# The archive itself: neither the security suite nor a third party's.  Empty
+# as long as apt has not fetched its lists.
 debian_mirror() {
 	# shellcheck disable=SC2016 # apt's own variables
 	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' \
 		'Created-By: Packages' |
-		sed -n 's/^Debian|Debian|//p' | sed -n 1p
+		sed -n 's/^Debian|Debian|\(https\{0,1\}:\)/\1/p' | sed -n 1p
 }
 
 # Proxies, certificates, retries and date checks.
@@ -25,7 +26,7 @@ debian_sources() {
 	local mirror suite
 	mirror=$(debian_mirror)
 	[[ $mirror ]] || {
-		echo "apt on this machine knows no Debian mirror (apt-get update?)" >&2
+		echo "apt on this machine has no Debian mirror" >&2
 		return 1
 	}
 	for suite; do
@@ -41,9 +42,11 @@ bootstrap() {
 		options+=(--aptopt="$line")
 	done < <(apt_acquire_options)
 
+	# In a mount namespace, or the mounts of a killed one would stay.
 	# shellcheck disable=SC2154 # set by kernel.sh
 	debian_sources "$kernel_base_suite" "$kernel_suite" |
-		mmdebstrap --mode=root --variant=apt --format=directory \
+		unshare --mount --propagation private \
+			mmdebstrap --mode=root --variant=apt --format=directory \
 			--keyring="$keyring" "${options[@]}" \
 			--aptopt='APT::Install-Recommends "false"' \
 			--dpkgopt=force-unsafe-io \

@@ -59,29 +59,29 @@ step_failed() {
 	die "the whole log is $step_log"
 }
 
-# The lock on the cache: shared by those who use it, and by what they start,
-# exclusive for the set-up that replaces parts of it.
-cache_lock() {
-	mkdir -p "$cache"
-	[[ ${lock_fd-} ]] || exec {lock_fd}>"$cache/lock"
-	flock --nonblock "$1" "$lock_fd" && return
-	say "waiting for another lab command"
-	flock "$1" "$lock_fd"
-}
-
-cache_unlock() {
-	flock --unlock "$lock_fd"
+# Two locks.  Who uses the cache holds cache/lock shared, and so does what it
+# starts; set-up holds it exclusively while it replaces what others may use.
+# One set-up works at a time: cache/setup.lock.
+take_lock() {
+	flock --nonblock "$@" && return
+	say "waiting for other lab commands to end"
+	flock "$@"
 }
 
 # lab_ready [PACKAGE...]: set up what is missing, and keep it from changing
 # for as long as this process and its children live.
 lab_ready() {
-	cache_lock --shared
+	local lock
+	[[ ! ${LAB_READY-} ]] || return 0
+	mkdir -p "$cache"
+	exec {lock}>"$cache/lock"
+	take_lock --shared "$lock"
 	until "$lab/setup" --check "$@"; do
-		cache_unlock
+		flock --unlock "$lock"
 		"$lab/setup" "$@"
-		cache_lock --shared
+		take_lock --shared "$lock"
 	done
+	export LAB_READY=yes
 }
 
 # guest_with [PACKAGE...]: the guest's root directory that has these packages.

@@ -25,10 +25,10 @@ start_qemu() {
 	qemu=(
 		qemu-system-x86_64 -machine q35 -cpu max -m 2G
 		-nodefaults -no-user-config -display none -no-reboot
-		-monitor stdio
 		-kernel "$image/vmlinuz" -initrd "$initramfs/initrd"
 		-append "$append"
 		-serial "file:$RUN/serial"
+		-chardev "pipe,id=monitor,path=$RUN/monitor" -mon monitor
 		-device virtio-serial-pci
 	)
 	if [[ $ICOUNT ]]; then
@@ -54,18 +54,17 @@ start_qemu() {
 		qemu+=(-audiodev "none,id=card")
 	fi
 	# Without QEMU's mixer: it would scale the samples.  Without the codec's
-	# timer: on a busy host it drops what it is late for, and so slows down.
+	# timer: it drops what a busy host makes it late for.
 	qemu+=(-device intel-hda -device
 		"hda-output,audiodev=card,mixer=off,use-timer=off")
 
 	for file in report stdout stderr serial; do
 		: > "$RUN/$file"
 	done
-	rm -f "$RUN/monitor"
-	mkfifo "$RUN/monitor"
-	exec {monitor}<>"$RUN/monitor"
-	setpriv --pdeathsig KILL "${qemu[@]}" \
-		<"$RUN/monitor" >"$RUN/qemu" 2>&1 &
+	rm -f "$RUN"/monitor.{in,out}
+	mkfifo "$RUN"/monitor.{in,out}
+	exec {monitor}<>"$RUN/monitor.in" {monitor_out}<>"$RUN/monitor.out"
+	setpriv --pdeathsig KILL "${qemu[@]}" </dev/null >"$RUN/qemu" 2>&1 &
 	qemu_pid=$!
 }
 
@@ -89,10 +88,13 @@ relay_output() {
 
 # Read the guest's report into the variables that start empty.
 follow_report() {
-	local deadline=$((SECONDS + 120)) word rest report
+	local deadline=$((SECONDS + 120)) alive word rest report
 	booted='' status='' sent='' module_error='' taint='' finished='' hung=''
 	exec {report}<"$RUN/report"
 	while :; do
+		# Asked before reading: its last words come before its end.
+		alive=yes
+		kill -0 "$qemu_pid" 2>/dev/null || alive=
 		if read -r -u "$report" word rest; then
 			case $word in
 			init) booted=yes; deadline=$((SECONDS + TIMEOUT)) ;;
@@ -100,9 +102,9 @@ follow_report() {
 			sent) sent=$rest ;;
 			module) module_error=$rest ;;
 			taint) taint=$rest ;;
-			finished) finished=yes; deadline=$((SECONDS + 30)) ;;
+			finished) finished=yes; deadline=$((SECONDS + 60)) ;;
 			esac
-		elif ! kill -0 "$qemu_pid" 2>/dev/null; then
+		elif [[ ! $alive ]]; then
 			break
 		elif ((SECONDS >= deadline)); then
 			hung=yes
@@ -135,6 +137,6 @@ boot() {
 	wait "$qemu_pid" 2>/dev/null || true
 	qemu_pid=
 	wait "${relays[@]}" || true
-	exec {monitor}<&-
+	exec {monitor}>&- {monitor_out}>&-
 	tr -d '\r' < "$RUN/serial" > "$RUN/log"
 }
