@@ -2,10 +2,16 @@
 
 //! One consumer at a time; it may come late, and it may die.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+
 use alsa::pcm::Format;
 use anyhow::{ensure, Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc;
+use nix::unistd::pipe;
 use rtshm::{Consumer, Error, State};
 
 use super::tests;
@@ -17,7 +23,7 @@ use crate::raw::Node;
 use crate::tape::{only_take, pop_all, takes, Entry, Recorder};
 use crate::time::{frames, now, sleep_ms, wait_until};
 
-tests!(consumers: second_is_busy, killed_in_mid_stream, unread_sound_is_wiped, attach_in_mid_stream, attach_while_paused, attach_after_end, many_in_a_row);
+tests!(consumers: second_is_busy, killed_in_mid_stream, unread_sound_is_wiped, pinned_pages_show_nothing, attach_in_mid_stream, attach_while_paused, attach_after_end, many_in_a_row);
 
 fn second_is_busy() -> Result<()> {
     module::ready()?;
@@ -125,6 +131,37 @@ fn unread_sound_is_wiped() -> Result<()> {
     let page = node.producer_page()?;
     ensure!(page.as_producer().write_count.load_acquire() == 0);
     ensure!(page.copy()[256..].iter().all(|byte| *byte == 0));
+    Ok(())
+}
+
+/// Who keeps pages of the ring beyond its mapping (here in a pipe) does not see through them what
+/// the next consumer hears.
+fn pinned_pages_show_nothing() -> Result<()> {
+    module::ready()?;
+    let node = Node::consumer()?;
+    let ring = node.ring()?;
+    let (read, write) = pipe()?;
+    let pages = libc::iovec {
+        iov_base: ring.address.as_ptr(),
+        iov_len: 4 * 4096,
+    };
+    // SAFETY: The kernel checks the address; the pipe holds the pages, and we do not write them.
+    let held = unsafe { libc::vmsplice(write.as_raw_fd(), &pages, 1, 0) };
+    drop(write);
+    drop(ring);
+    drop(node);
+    // That it cannot keep any is well, too.
+    if let Ok(held) = usize::try_from(held) {
+        let next = Node::consumer()?;
+        let material = noise(Format::FloatLE, 2, 4_096, 1);
+        App::open(&Setup::of(&material))?.play(&material)?;
+        ensure!(next.status()?.write_count > 32_768);
+        let mut seen = Vec::new();
+        File::from(read).read_to_end(&mut seen)?;
+        ensure!(seen.len() == held, "{} of {held} bytes", seen.len());
+        let leaked = seen.iter().filter(|byte| **byte != 0).count();
+        ensure!(leaked == 0, "{leaked} bytes of the next consumer's sound");
+    }
     Ok(())
 }
 

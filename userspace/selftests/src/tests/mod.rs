@@ -12,6 +12,7 @@ mod loss;
 mod mapping;
 mod node;
 mod parameters;
+mod storm;
 mod tool;
 mod transport;
 mod unloading;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Test> {
         loss::TESTS,
         parameters::TESTS,
         unloading::TESTS,
+        storm::TESTS,
     ]
     .concat()
 }

@@ -2,9 +2,18 @@
 
 //! Start, pause, stop, drain, xrun: what the consumer is told, and at which frame.
 
-use alsa::pcm::{Format, State as PcmState};
-use anyhow::{ensure, Result};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+use alsa::pcm::{Access, Format, HwParams, State as PcmState, PCM};
+use alsa::poll::Descriptors;
+use alsa::{Direction, ValueOr};
+use anyhow::{ensure, Context, Result};
 use nix::errno::Errno;
+use nix::libc::c_void;
+use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
 use rtshm::State;
 
 use super::tests;
@@ -14,7 +23,7 @@ use crate::module;
 use crate::tape::{only_take, takes, Recorder};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop);
+tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop, linked, impossible_pointer,);
 
 /// A pause splits the stream at a frame; nothing moves until it goes on.
 fn pause_and_resume() -> Result<()> {
@@ -208,4 +217,120 @@ fn nonstop() -> Result<()> {
     let rounds = take.frames() / 4_096 + 1;
     material.expected = material.expected.repeat(rounds as usize);
     take.check_part_of(&material)
+}
+
+/// Linked with another card's stream, it starts and stops with that.
+fn linked() -> Result<()> {
+    module::ready()?;
+    let setup = Setup {
+        start_threshold: Some(16_384),
+        ..Setup::default()
+    };
+    let material = noise(Format::S16LE, 2, 12_000, 1);
+    let recorder = Recorder::open(1)?;
+    let other = PCM::new("hw:HDA", Direction::Playback, false)?;
+    let hw = HwParams::any(&other)?;
+    hw.set_access(Access::RWInterleaved)?;
+    hw.set_format(Format::S16LE)?;
+    hw.set_channels(2)?;
+    hw.set_rate(48_000, ValueOr::Nearest)?;
+    hw.set_buffer_size(24_000)?;
+    other.hw_params(&hw)?;
+    let sw = other.sw_params_current()?;
+    sw.set_start_threshold(24_000)?;
+    other.sw_params(&sw)?;
+    let app = App::open(&setup)?;
+    app.pcm.link(&other)?;
+    other.io_bytes().writei(&material.bytes)?;
+    app.write(&material)?;
+    ensure!(app.pcm.state() == PcmState::Prepared);
+    other.start()?;
+    ensure!(
+        app.pcm.state() == PcmState::Running,
+        "it does not start with the other"
+    );
+    sleep_ms(50);
+    other.drop()?;
+    ensure!(
+        app.pcm.state() == PcmState::Setup,
+        "it does not stop with the other"
+    );
+    drop(app);
+    let take = only_take(&recorder.finish()?)?;
+    take.check_states(&[State::Start, State::Stop])?;
+    take.check_part_of(&material)
+}
+
+/// An application that writes nonsense where it says how far it has written, in the page that it
+/// shares with the kernel: the stream may stand still or end, and nothing spins or breaks.
+fn impossible_pointer() -> Result<()> {
+    module::ready()?;
+    let setup = Setup::default();
+    let boundary = |app: &App| -> Result<u64> {
+        Ok(u64::try_from(app.pcm.sw_params_current()?.get_boundary()?)?)
+    };
+    for which in 0..6u64 {
+        let app = App::open(&setup)?;
+        app.write(&noise(Format::S16LE, 2, 8_000, 1))?;
+        let boundary = boundary(&app)?;
+        let value = match which {
+            0 => boundary + 9_000,
+            1 => boundary * 2 + 9_000,
+            2 => u64::MAX,
+            3 => 1 << 63,
+            4 => boundary - 1,
+            _ => 30_000,
+        };
+        let control = control_page(&app.pcm)?;
+        // SAFETY: The page begins with the application's pointer.
+        unsafe { control.cast::<u64>().write_volatile(value) };
+        let before = timer_interrupts()?;
+        sleep_ms(300);
+        let ticks = timer_interrupts()? - before;
+        // It would keep the card open.
+        // SAFETY: It is not used any more.
+        unsafe { munmap(control, 4096) }?;
+        // A chunk takes 5 ms. Others use timers, too.
+        ensure!(
+            ticks < 5_000,
+            "pointer {value:#x}: {ticks} timer interrupts in 0.3 s"
+        );
+        drop(app);
+    }
+    let recorder = Recorder::open(1)?;
+    let material = noise(Format::S16LE, 2, 3_000, 1);
+    App::open(&setup)?.play(&material)?;
+    only_take(&recorder.finish()?)?.check_all_of(&material)
+}
+
+/// The page that an application shares with the kernel.
+fn control_page(pcm: &PCM) -> Result<NonNull<c_void>> {
+    /// `SNDRV_PCM_MMAP_OFFSET_CONTROL_OLD` and `_NEW` of `<sound/asound.h>`.
+    const OFFSETS: [i64; 2] = [0x8300_0000, 0x8100_0000];
+    let fds = pcm.get()?;
+    let fd = fds.first().context("no descriptor")?.fd;
+    // SAFETY: alsa-lib keeps the descriptor open as long as the PCM.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let size = NonZeroUsize::new(4096).context("empty")?;
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let map = |offset| {
+        // SAFETY: The kernel chooses the place.
+        unsafe { mmap(None, size, rights, MapFlags::MAP_SHARED, fd, offset) }
+    };
+    OFFSETS
+        .into_iter()
+        .find_map(|offset| map(offset).ok())
+        .context("the control page cannot be mapped")
+}
+
+/// High-resolution timer interrupts so far, hard and soft, of all CPUs.
+fn timer_interrupts() -> Result<u64> {
+    let text = fs::read_to_string("/proc/softirqs")?;
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with("HRTIMER:"));
+    let numbers = line.context("no HRTIMER")?.split_whitespace().skip(1);
+    Ok(numbers
+        .filter_map(|number| number.parse::<u64>().ok())
+        .sum())
 }
