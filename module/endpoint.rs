@@ -42,6 +42,9 @@ use crate::{
     sample, //
 };
 
+/// How often to look at a stream that cannot go on, in nanoseconds.
+const STANDSTILL: u64 = 10_000_000;
+
 /// The playback direction of the card.
 pub struct Endpoint {
     outlet: Arc<Outlet>,
@@ -150,14 +153,15 @@ impl Playback for Endpoint {
             }
             Trigger::PauseRelease => {
                 stream.run(now, State::Resume);
-                stream.set_deadline();
+                stream.set_deadline(now);
             }
             Trigger::PausePush => stream.halt(now, State::Pause),
             Trigger::Stop if stream.is_late() => stream.halt(now, State::Xrun),
             Trigger::Stop => stream.halt(now, State::Stop),
             Trigger::Drain => {
                 stream.tell_drain(now);
-                stream.set_deadline();
+                // Maybe all is played.
+                stream.set_timer(now);
             }
         }
         Ok(())
@@ -189,7 +193,7 @@ impl Playback for Endpoint {
         let into = state.position % period;
         state.period_end = state.position.wrapping_sub(into).wrapping_add(period);
         // Stopped by `period_elapsed`, maybe.
-        stream.set_deadline();
+        stream.set_deadline(now);
     }
 }
 
@@ -288,8 +292,8 @@ impl Locked<'_, Endpoint> {
         self.state().position = position;
     }
 
-    /// Sets the timer to the next time at which something is to be done.
-    fn set_deadline(&mut self) {
+    /// Sets the timer to the next time, after `now`, at which something is to be done.
+    fn set_deadline(&mut self, now: u64) {
         let draining = self.is_draining();
         let left = self.left();
         let state = self.state();
@@ -301,7 +305,12 @@ impl Locked<'_, Endpoint> {
             ahead = ahead.min(left);
         }
         let time = clock.time_of(state.position.wrapping_add(ahead));
-        self.set_timer(time);
+        // A time that has passed: nothing is queued and ALSA does not stop the stream, since the
+        // application has written an impossible pointer into the page that it shares with ALSA.
+        self.set_timer(match time > now {
+            true => time,
+            false => now.saturating_add(STANDSTILL),
+        });
     }
 }
 

@@ -323,6 +323,11 @@ impl Feed {
         self.state
     }
 
+    /// The consumer's counter as it says itself.
+    pub fn claimed_read_count(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::claimed_read_count)
+    }
+
     /// The consumer's counter as it was last accepted.
     pub fn read_count(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::read_count)

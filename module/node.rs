@@ -170,10 +170,10 @@ impl PollDevice for Handle {
     type Data = Node;
 
     fn poll(me: &Self, file: &File, table: &PollTable<'_>) -> u32 {
-        if me.seat.is_none() {
+        let Some(seat) = &me.seat else {
             return bindings::POLLERR;
-        }
-        let ready = me.outlet.poll(file, table);
+        };
+        let ready = seat.poll(file, table);
         let mut mask = 0;
         if ready.readable {
             mask |= bindings::POLLIN | bindings::POLLRDNORM;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the feed meets its consumer: the ring's memory, the one seat, and waking who sleeps.
+//! Where the feed meets its consumer: the one seat with the ring's memory, and waking who sleeps.
 //!
 //! Lock order:
 //!
@@ -15,6 +15,7 @@ use kernel::{
     new_mutex,
     new_poll_condvar,
     new_spinlock_irq,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         poll::{
@@ -31,10 +32,7 @@ use kernel::{
 use crate::{
     abi::{
         ioctl::Status,
-        layout::{
-            ConsumerPage,
-            Geometry, //
-        },
+        layout::Geometry,
         memory::Writer,
         record::{
             Format,
@@ -65,7 +63,7 @@ pub struct Readiness {
 /// The producing end of one region.
 #[pin_data]
 pub struct Outlet {
-    /// Before the pages: its writer points to them.
+    geometry: Geometry,
     #[pin]
     feed: SpinLockIrq<Feed>,
     /// The process that has the seat.
@@ -84,19 +82,20 @@ pub struct Outlet {
     owing: AtomicU32,
     /// Whether the consumer was found faulty.
     faulty: AtomicU32,
-    pages: Pages,
 }
 
 impl Outlet {
-    /// An outlet with a ring of `capacity` bytes, and no consumer.
+    /// An outlet whose regions have rings of `capacity` bytes, and no consumer.
     ///
     /// # Errors
     ///
-    /// As [`Pages::new`].
+    /// `EINVAL` for a capacity that no ring can have, `ENOMEM`.
     pub fn new(capacity: u64) -> Result<Arc<Self>> {
-        let pages = Pages::new(capacity)?;
+        // CAST: Widening.
+        let geometry = Geometry::new(PAGE_SIZE as u64, capacity).ok_or(EINVAL)?;
         Arc::pin_init(
             pin_init!(Self {
+                geometry,
                 feed <- new_spinlock_irq!(Feed::new(), "rtshm::feed"),
                 seat <- new_mutex!(None, "rtshm::seat"),
                 wait <- new_poll_condvar!("rtshm::wait"),
@@ -106,15 +105,14 @@ impl Outlet {
                 urgent: AtomicU64::new(0),
                 owing: AtomicU32::new(0),
                 faulty: AtomicU32::new(0),
-                pages,
             }),
             GFP_KERNEL,
         )
     }
 
-    /// How the region is laid out.
+    /// How a region is laid out.
     pub fn geometry(&self) -> Geometry {
-        self.pages.geometry()
+        self.geometry
     }
 
     /// Calls `f` with the feed, and then wakes the consumer where it waits for what `f` did.
@@ -152,34 +150,6 @@ impl Outlet {
         result
     }
 
-    /// What `poll()` says, after putting the caller on the wait queue and asking for a wake-up.
-    pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
-        table.register_wait(file, &self.wait);
-        let (read_count, threshold) = self.arm();
-        // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
-        // the arming. Partner: the stores in `with_feed`.
-        if self.owing.load_relaxed() != 0 {
-            self.with_feed(Feed::settle);
-            // Settling may have woken ourselves.
-            self.arm();
-        }
-        let (read_count, unread) = match self.unread(read_count) {
-            Some(unread) => (read_count, unread),
-            // Impossible, or another thread reads at this moment: the feed's lock decides.
-            None => self.with_feed(|feed| {
-                feed.inspect();
-                let read_count = feed.read_count();
-                (read_count, feed.write_count().wrapping_sub(read_count))
-            }),
-        };
-        let urgent = self.urgent.load_relaxed().wrapping_sub(read_count);
-        let faulty = self.faulty.load_relaxed() != 0;
-        Readiness {
-            readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
-            faulty,
-        }
-    }
-
     /// Bytes published behind `read_count`, or `None` where that is not between the last one that
     /// was accepted and what is published.
     fn unread(&self, read_count: u64) -> Option<u64> {
@@ -190,35 +160,16 @@ impl Outlet {
         (read <= all).then(|| all.wrapping_sub(read))
     }
 
-    /// Asks for a wake-up; returns the consumer's counter and its threshold, in bytes.
-    fn arm(&self) -> (u64, u64) {
-        let page = self.consumer_page();
-        // ORDERING: Relaxed; the consumer wrote both before it called. Another thread of it that
-        // writes them meanwhile is not waiting for anything.
-        let read_count = page.read_count.load_relaxed();
-        let threshold = u64::from(page.wake_bytes.load_relaxed())
-            .max(1)
-            .min(self.geometry().capacity() / 2);
-        self.gate.arm(read_count.wrapping_add(threshold));
-        (read_count, threshold)
-    }
-
-    fn consumer_page(&self) -> &ConsumerPage {
-        // SAFETY: The page lives as long as `self`, and the structure consists of atomics.
-        unsafe { self.pages.windows().consumer.as_ref() }
-    }
-
     /// How the device does.
     pub fn status(&self) -> Status {
         let consumer_pid = self.seat.lock().map_or(0, Pid::unsigned_abs);
-        // ORDERING: Relaxed; for show.
-        let read_count = self.consumer_page().read_count.load_relaxed();
-        let (totals, format, state, write_count) = self.with_feed(|feed| {
+        let (totals, format, state, write_count, read_count) = self.with_feed(|feed| {
             (
                 feed.totals(),
                 feed.format(),
                 feed.last_state(),
                 feed.write_count(),
+                feed.claimed_read_count(),
             )
         });
         let Totals {
@@ -263,56 +214,99 @@ impl Outlet {
     }
 }
 
-/// The seat of the one consumer of an outlet.
+/// The seat of the one consumer of an outlet, and the region that the consumer is fed through.
 ///
 /// # Invariants
 ///
-/// There is one at a time, and user mappings of the pages exist only while it does.
-pub struct Seat(Arc<Outlet>);
+/// There is one at a time, and the feed's writer is of its pages.
+pub struct Seat {
+    outlet: Arc<Outlet>,
+    pages: Pages,
+}
 
 impl Seat {
     /// Takes the seat for the process `pid`: from now on the feed goes to it.
     ///
     /// # Errors
     ///
-    /// `EBUSY` where another has it.
+    /// `EBUSY` where another has it, `ENOMEM`.
     pub fn take(outlet: Arc<Outlet>, pid: Pid) -> Result<Self> {
         let mut seat = outlet.seat.lock();
         if seat.is_some() {
             return Err(EBUSY);
         }
-        *seat = Some(pid);
+        let pages = Pages::new(outlet.geometry)?;
         // SAFETY:
-        // - The pages live as long as the outlet, and so as long as the feed; their layout is what
-        //   `Windows` asks for.
-        // - The last writer went with the last seat, and user space cannot write but to the consumer
-        //   page.
-        // - The pages are zero: new, or wiped when the last seat was left.
-        let writer = unsafe { Writer::new(outlet.pages.windows()) };
+        // - The pages live until the seat is dropped, which takes the writer away first; their
+        //   layout is what `Windows` asks for.
+        // - They are new: all counters are 0, there is no other writer, and user space cannot write
+        //   but to the consumer page.
+        let writer = unsafe { Writer::new(pages.windows()) };
         // ORDERING: Relaxed; under the seat's lock, and the feed's lock comes next.
         outlet.published.store_relaxed(0);
         outlet.accepted.store_relaxed(0);
         outlet.urgent.store_relaxed(0);
         outlet.gate.disarm();
         outlet.with_feed(|feed| feed.attach(writer, timer::now()));
+        *seat = Some(pid);
         drop(seat);
         // INVARIANT: Guarded by the lock above.
-        Ok(Self(outlet))
+        Ok(Self { outlet, pages })
     }
 
     /// The pages that whoever has the seat may map.
     pub fn pages(&self) -> &Pages {
-        &self.0.pages
+        &self.pages
+    }
+
+    /// What `poll()` says, after putting the caller on the wait queue and asking for a wake-up.
+    pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
+        let outlet = &self.outlet;
+        table.register_wait(file, &outlet.wait);
+        let (read_count, threshold) = self.arm();
+        // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
+        // the arming. Partner: the stores in `with_feed`.
+        if outlet.owing.load_relaxed() != 0 {
+            outlet.with_feed(Feed::settle);
+            // Settling may have woken ourselves.
+            self.arm();
+        }
+        let (read_count, unread) = match outlet.unread(read_count) {
+            Some(unread) => (read_count, unread),
+            // Impossible, or another thread reads at this moment: the feed's lock decides.
+            None => outlet.with_feed(|feed| {
+                feed.inspect();
+                let read_count = feed.read_count();
+                (read_count, feed.write_count().wrapping_sub(read_count))
+            }),
+        };
+        let urgent = outlet.urgent.load_relaxed().wrapping_sub(read_count);
+        let faulty = outlet.faulty.load_relaxed() != 0;
+        Readiness {
+            readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
+            faulty,
+        }
+    }
+
+    /// Asks for a wake-up; returns the consumer's counter and its threshold, in bytes.
+    fn arm(&self) -> (u64, u64) {
+        // SAFETY: The page lives as long as `self`, and the structure consists of atomics.
+        let page = unsafe { self.pages.windows().consumer.as_ref() };
+        // ORDERING: Relaxed; the consumer wrote both before it called. Another thread of it that
+        // writes them meanwhile is not waiting for anything.
+        let read_count = page.read_count.load_relaxed();
+        let threshold = u64::from(page.wake_bytes.load_relaxed())
+            .max(1)
+            .min(self.outlet.geometry.capacity() / 2);
+        self.outlet.gate.arm(read_count.wrapping_add(threshold));
+        (read_count, threshold)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seat = self.0.seat.lock();
-        self.0.with_feed(Feed::detach);
-        // SAFETY: The feed has let go of the writer. User mappings hold the file open that owns the
-        // seat, so there are none any more.
-        unsafe { self.0.pages.wipe() };
+        let mut seat = self.outlet.seat.lock();
+        self.outlet.with_feed(Feed::detach);
         *seat = None;
     }
 }

@@ -6,12 +6,13 @@
 //! included. User space maps three windows of it, each with its own rights. Pages are reference
 //! counted by their mappings; there is no other account that a fork, a split or a move of a mapping
 //! could upset.
+//!
+//! A region is made for one consumer and goes with it. User space can hold on to pages beyond its
+//! mappings (in a pipe by `vmsplice()`, as a registered buffer of io_uring), and even write to the
+//! consumer page there: what it sees is its own past, and nobody looks at what it writes.
 
 use core::{
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::NonNull,
     slice, //
 };
 
@@ -57,20 +58,21 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// Allocates a region with a ring of `capacity` bytes, all zero.
+    /// Allocates a region, all zero, on the caller's account.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a capacity that no ring can have, `ENOMEM`.
-    pub fn new(capacity: u64) -> Result<Self> {
-        // CAST: Widening.
-        let geometry = Geometry::new(PAGE_SIZE as u64, capacity).ok_or(EINVAL)?;
+    /// `ENOMEM`.
+    pub fn new(geometry: Geometry) -> Result<Self> {
         // CAST: Bounded by `CAPACITY_MAX`.
-        let ring = capacity as usize / PAGE_SIZE;
+        let ring = geometry.capacity() as usize / PAGE_SIZE;
         let count = ring.wrapping_add(CONTROL_PAGES);
         let mut pages = KVVec::with_capacity(count, GFP_KERNEL)?;
         while pages.len() < count {
-            pages.push(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?, GFP_KERNEL)?;
+            pages.push(
+                Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?,
+                GFP_KERNEL,
+            )?;
         }
         let mut twice = KVVec::with_capacity(count.wrapping_add(ring), GFP_KERNEL)?;
         for half in [Some(&pages[..]), pages.get(CONTROL_PAGES..)] {
@@ -88,24 +90,6 @@ impl Pages {
             pages,
             geometry,
         })
-    }
-
-    /// How the region is laid out.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// Zeroes the region.
-    ///
-    /// # Safety
-    ///
-    /// No writer exists and no user mapping: nobody else has the memory.
-    pub unsafe fn wipe(&self) {
-        // CAST: Bounded by `CAPACITY_MAX`.
-        let once =
-            (self.geometry.ring_offset() as usize).wrapping_add(self.geometry.capacity() as usize);
-        // SAFETY: By the invariant so much is mapped, and by this function's contract it is ours.
-        unsafe { ptr::write_bytes(self.base.as_ptr(), 0, once) };
     }
 
     /// The region's windows in the kernel's mapping; they are valid as long as this object.

@@ -129,6 +129,12 @@ impl Writer {
         self.indices.read_count()
     }
 
+    /// The consumer's counter as it says itself; for show.
+    pub fn claimed_read_count(&self) -> u64 {
+        // ORDERING: Relaxed; nothing is done on the strength of it.
+        self.windows.consumer().read_count.load_relaxed()
+    }
+
     /// Whether `len` bytes could be reserved now; see [`Producer::make_room`].
     ///
     /// # Errors
