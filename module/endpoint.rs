@@ -42,8 +42,8 @@ use crate::{
     sample, //
 };
 
-/// How often to look at a stream that cannot go on, in nanoseconds.
-const STANDSTILL: u64 = 10_000_000;
+/// Least time between two ticks, in nanoseconds: whatever is played, the CPU has time for others.
+const TICK_MIN: u64 = 50_000;
 
 /// The playback direction of the card.
 pub struct Endpoint {
@@ -183,16 +183,19 @@ impl Playback for Endpoint {
         let now = timer::now();
         stream.tell_drain(now);
         stream.advance(now);
-        let empty = stream.ends_when_empty() && stream.left() == 0;
+        let is_over = stream.is_over();
         let state = stream.state();
-        if state.position >= state.period_end || empty {
+        if state.position >= state.period_end || is_over {
             stream.period_elapsed();
+        }
+        // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
+        if stream.is_over() {
+            stream.stop();
         }
         let period = u64::from(stream.config().period_frames.max(1));
         let state = stream.state();
         let into = state.position % period;
         state.period_end = state.position.wrapping_sub(into).wrapping_add(period);
-        // Stopped by `period_elapsed`, maybe.
         stream.set_deadline(now);
     }
 }
@@ -246,6 +249,11 @@ impl Locked<'_, Endpoint> {
         let queued = self.queued();
         let state = self.state();
         queued.saturating_sub(state.position.wrapping_sub(state.reported))
+    }
+
+    /// Whether the stream plays and has nothing left to play.
+    fn is_over(&mut self) -> bool {
+        self.state().clock.is_some() && self.ends_when_empty() && self.left() == 0
     }
 
     /// Consumes what the clock has passed by `now`.
@@ -305,12 +313,7 @@ impl Locked<'_, Endpoint> {
             ahead = ahead.min(left);
         }
         let time = clock.time_of(state.position.wrapping_add(ahead));
-        // A time that has passed: nothing is queued and ALSA does not stop the stream, since the
-        // application has written an impossible pointer into the page that it shares with ALSA.
-        self.set_timer(match time > now {
-            true => time,
-            false => now.saturating_add(STANDSTILL),
-        });
+        self.set_timer(time.max(now.saturating_add(TICK_MIN)));
     }
 }
 

@@ -250,6 +250,19 @@ impl<P: Playback> Locked<'_, P> {
         unsafe { sys::snd_pcm_period_elapsed_under_stream_lock(self.open.raw.as_ptr()) };
     }
 
+    /// Ends the stream: it has drained, or the application was late. ALSA calls
+    /// [`Playback::trigger`] before this returns.
+    pub fn stop(&mut self) {
+        let state = match self.is_draining() {
+            true => sys::SNDRV_PCM_STATE_SETUP,
+            false => sys::SNDRV_PCM_STATE_XRUN,
+        };
+        // CAST: A small constant.
+        let state = state as sys::snd_pcm_state_t;
+        // SAFETY: The substream is valid and the stream lock held.
+        unsafe { sys::snd_pcm_stop(self.open.raw.as_ptr(), state) };
+    }
+
     /// Has [`Playback::tick`] called at `time`, in nanoseconds of `CLOCK_MONOTONIC`; replaces an
     /// earlier setting.
     pub fn set_timer(&self, time: u64) {
