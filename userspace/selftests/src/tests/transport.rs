@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
 
 use alsa::pcm::{Access, Format, HwParams, State as PcmState, PCM};
@@ -12,7 +12,7 @@ use alsa::poll::Descriptors;
 use alsa::{Direction, ValueOr};
 use anyhow::{ensure, Context, Result};
 use nix::errno::Errno;
-use nix::libc::c_void;
+use nix::libc::{c_ulong, c_void};
 use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
 use rtshm::State;
 
@@ -23,7 +23,7 @@ use crate::module;
 use crate::tape::{only_take, takes, Recorder};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop, linked, impossible_pointer,);
+tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop, drain_behind_the_end, rewind_everything, linked, impossible_pointer,);
 
 /// A pause splits the stream at a frame; nothing moves until it goes on.
 fn pause_and_resume() -> Result<()> {
@@ -219,6 +219,53 @@ fn nonstop() -> Result<()> {
     take.check_part_of(&material)
 }
 
+/// Draining a stream that has run past its data ends at once, though its pointer has gone beyond
+/// what would still move it.
+fn drain_behind_the_end() -> Result<()> {
+    module::ready()?;
+    let setup = Setup {
+        nonstop: true,
+        period: 512,
+        buffer: 4_096,
+        ..Setup::default()
+    };
+    let recorder = Recorder::open(1)?;
+    let app = App::open(&setup)?;
+    app.write(&noise(Format::S16LE, 2, 4_096, 1))?;
+    // The buffer is 85 ms long. The query has ALSA see where the pointer is.
+    sleep_ms(200);
+    app.pcm.status()?;
+    app.pcm.drain()?;
+    ensure!(app.pcm.state() == PcmState::Setup);
+    let take = only_take(&recorder.finish()?)?;
+    take.check_states(&[State::Start, State::Drain, State::Stop])
+}
+
+/// An application that takes back all that it has queued is late.
+fn rewind_everything() -> Result<()> {
+    module::ready()?;
+    let recorder = Recorder::open(1)?;
+    let app = App::open(&Setup::default())?;
+    app.write(&noise(Format::S16LE, 2, 4_096, 1))?;
+    if app.pcm.state() == PcmState::Prepared {
+        app.pcm.start()?;
+    }
+    sleep_ms(20);
+    loop {
+        let mut frames = 4_096;
+        // SAFETY: The kernel reads and writes this number.
+        unsafe { rewind(descriptor(&app.pcm)?, &raw mut frames) }?;
+        if frames == 0 {
+            break;
+        }
+    }
+    let take = only_take(&recorder.finish()?)?;
+    take.check_states(&[State::Start, State::Xrun])?;
+    ensure!(take.frames() < 4_096, "{} frames", take.frames());
+    ensure!(app.pcm.state() == PcmState::XRun);
+    Ok(())
+}
+
 /// Linked with another card's stream, it starts and stops with that.
 fn linked() -> Result<()> {
     module::ready()?;
@@ -302,14 +349,20 @@ fn impossible_pointer() -> Result<()> {
     only_take(&recorder.finish()?)?.check_all_of(&material)
 }
 
+// The kernel writes the number, too, whatever the ioctl's number says.
+nix::ioctl_write_ptr!(rewind, b'A', 0x46, c_ulong);
+
+/// The descriptor of a PCM of the kernel's.
+fn descriptor(pcm: &PCM) -> Result<RawFd> {
+    Ok(pcm.get()?.first().context("no descriptor")?.fd)
+}
+
 /// The page that an application shares with the kernel.
 fn control_page(pcm: &PCM) -> Result<NonNull<c_void>> {
     /// `SNDRV_PCM_MMAP_OFFSET_CONTROL_OLD` and `_NEW` of `<sound/asound.h>`.
     const OFFSETS: [i64; 2] = [0x8300_0000, 0x8100_0000];
-    let fds = pcm.get()?;
-    let fd = fds.first().context("no descriptor")?.fd;
     // SAFETY: alsa-lib keeps the descriptor open as long as the PCM.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let fd = unsafe { BorrowedFd::borrow_raw(descriptor(pcm)?) };
     let size = NonZeroUsize::new(4096).context("empty")?;
     let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let map = |offset| {
