@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use alsa::pcm::{Access, Format, HwParams, State as PcmState, PCM};
 use alsa::poll::Descriptors;
 use alsa::{Direction, ValueOr};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use nix::errno::Errno;
 use nix::libc::{c_ulong, c_void};
 use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
@@ -254,9 +254,11 @@ fn rewind_everything() -> Result<()> {
     loop {
         let mut frames = 4_096;
         // SAFETY: The kernel reads and writes this number.
-        unsafe { rewind(descriptor(&app.pcm)?, &raw mut frames) }?;
-        if frames == 0 {
-            break;
+        match unsafe { rewind(descriptor(&app.pcm)?, &raw mut frames) } {
+            Ok(_) if frames != 0 => {}
+            // Nothing is left, or the card has found so.
+            Ok(_) | Err(Errno::EPIPE) => break,
+            Err(errno) => bail!("rewind: {errno}"),
         }
     }
     let take = only_take(&recorder.finish()?)?;

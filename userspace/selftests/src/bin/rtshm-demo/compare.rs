@@ -11,8 +11,8 @@ const SILENCE: Frame = [0; 2];
 /// What a comparison found.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Comparison {
-    /// Frames of the recording but for the silence around them. The sounds' own silence at their
-    /// ends counts as theirs.
+    /// Frames of the recording but for the silence around them, of which as much counts as was
+    /// played.
     pub(crate) frames_out: u64,
     pub(crate) difference: Option<Difference>,
 }
@@ -41,65 +41,73 @@ enum Guess {
 /// Compares. Silence is allowed before, between and after the sounds, and nothing else: each frame
 /// must be there once, in order, unchanged.
 pub(crate) fn compare(sounds: &[Sound], recording: &Recording) -> Comparison {
+    let difference = first_difference(sounds, recording);
+    let played = sounds.iter().map(|sound| sound.frames.len()).sum();
+    let frames_out = match difference {
+        None => played,
+        Some(_) => frames_out(sounds, &recording.frames),
+    };
+    Comparison {
+        frames_out: frames_out as u64,
+        difference,
+    }
+}
+
+fn first_difference(sounds: &[Sound], recording: &Recording) -> Option<Difference> {
     let out = &recording.frames[..];
     let mut at = 0;
     for (index, sound) in sounds.iter().enumerate() {
         let sounding = sounding(&sound.frames);
+        // All of a silent sound.
         let lead = leading_silence(&sound.frames);
         let silence = leading_silence(&out[at..]);
-        // All of a silent sound is lead.
-        let lead_missing = lead.saturating_sub(silence);
-        let start = at + silence;
-        let rest = &out[start..];
+        let rest = &out[at + silence..];
         let same = sounding
             .iter()
             .zip(rest)
             .take_while(|(played, recorded)| played == recorded)
             .count();
-        if lead_missing != 0 || same < sounding.len() {
-            let frame = if lead_missing != 0 {
-                silence
-            } else {
-                lead + same
-            };
+        if silence < lead || same < sounding.len() {
+            let frame = if silence < lead { silence } else { lead + same };
             let guess = if sound.rate != recording.rate {
                 Some(Guess::OtherRate(recording.rate))
             } else {
                 guess(&sounding[same..], &rest[same..])
             };
-            return Comparison {
-                frames_out: middle(out),
-                difference: Some(Difference {
-                    sound: index,
-                    frame: frame as u64,
-                    played: sound.frames.get(frame).copied(),
-                    recorded: rest.get(same).copied(),
-                    guess,
-                }),
-            };
+            return Some(Difference {
+                sound: index,
+                frame: frame as u64,
+                played: sound.frames.get(frame).copied(),
+                recorded: rest.get(same).copied(),
+                guess,
+            });
         }
-        at = start + sounding.len();
+        at += silence + sounding.len();
     }
-    let last = sounds.len() - 1;
-    let tail = sounds[last].frames.len() - leading_silence(&sounds[last].frames);
-    let tail = tail - sounding(&sounds[last].frames).len();
+    let last = &sounds.last()?.frames;
+    let tail = trailing_silence(last);
     let rest = &out[at..];
-    let quiet = leading_silence(rest);
-    let ends_well = quiet == rest.len() && quiet >= tail;
-    let played: usize = sounds.iter().map(|sound| sound.frames.len()).sum();
-    Comparison {
-        frames_out: if ends_well {
-            played as u64
-        } else {
-            middle(out)
-        },
-        difference: (!ends_well).then(|| Difference {
-            sound: last,
-            frame: (sounds[last].frames.len() - tail + quiet) as u64,
-            played: (quiet < tail).then_some(SILENCE),
-            recorded: rest.get(quiet).copied(),
-            guess: None,
-        }),
+    let silence = leading_silence(rest);
+    (silence < rest.len() || silence < tail).then(|| Difference {
+        sound: sounds.len() - 1,
+        frame: (last.len() - tail + silence) as u64,
+        played: (silence < tail).then_some(SILENCE),
+        recorded: rest.get(silence).copied(),
+        guess: None,
+    })
+}
+
+/// Frames of a recording but for the silence around them, of which as much counts as was played.
+fn frames_out(sounds: &[Sound], out: &[Frame]) -> usize {
+    let least = |count: fn(&[Frame]) -> usize, sound: Option<&Sound>| {
+        count(out).min(sound.map_or(0, |sound| count(&sound.frames)))
+    };
+    let middle = sounding(out).len();
+    match middle {
+        0 => 0,
+        _ => {
+            least(leading_silence, sounds.first()) + middle + least(trailing_silence, sounds.last())
+        }
     }
 }
 
@@ -107,15 +115,16 @@ fn leading_silence(frames: &[Frame]) -> usize {
     frames.iter().take_while(|frame| **frame == SILENCE).count()
 }
 
+/// The silence at the end of frames that are not all silent.
+fn trailing_silence(frames: &[Frame]) -> usize {
+    frames.len() - leading_silence(frames) - sounding(frames).len()
+}
+
 /// The frames but for silence before and after.
 fn sounding(frames: &[Frame]) -> &[Frame] {
     let rest = &frames[leading_silence(frames)..];
     let end = rest.iter().rposition(|frame| *frame != SILENCE);
     &rest[..end.map_or(0, |last| last + 1)]
-}
-
-fn middle(frames: &[Frame]) -> u64 {
-    sounding(frames).len() as u64
 }
 
 /// Looks for the place where what was played goes on in the recording, or the other way round.
@@ -211,6 +220,16 @@ mod tests {
         assert_eq!(difference(&[&[1, 2, 0, 0]], &[1, 2, 0]), Some((0, 3)));
         assert_eq!(difference(&[&[0, 0]], &[0, 0, 0]), None);
         assert_eq!(difference(&[&[0, 0]], &[0]), Some((0, 1)));
+    }
+
+    #[test]
+    fn frames_are_counted() {
+        let count = |recorded: &[i16]| compared(&[&[0, 0, 1, 2, 3, 0]], recorded).frames_out;
+        assert_eq!(count(&[0, 0, 0, 1, 2, 3, 0, 0]), 6);
+        assert_eq!(count(&[0, 0, 0, 1, 9, 3, 0, 0]), 6);
+        assert_eq!(count(&[0, 1, 2, 3]), 4);
+        assert_eq!(count(&[0, 0, 0, 1, 2, 0, 0]), 5);
+        assert_eq!(count(&[0, 0, 0, 0, 0, 0, 0]), 0);
     }
 
     #[test]

@@ -49,7 +49,13 @@ struct Row {
 /// Prints the table; returns whether the recording is what was played.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let sound = wav::read(&options.input)?;
-    let recording = wav::read_recording(&options.recording)?;
+    let recording = match wav::read_recording(&options.recording) {
+        Ok(recording) => recording,
+        Err(error) => {
+            println!("  Nothing came out: {error:#}.");
+            return Ok(false);
+        }
+    };
     let frames_in = sound.frames.len() as u64;
     let length = sound.seconds();
     let summary = sound.to_string();
@@ -124,7 +130,11 @@ fn compared(comparison: &Comparison, frames_in: u64) -> Vec<Row> {
         Some(difference) => Row::new(
             "first difference",
             &grouped(difference.frame),
-            &difference.to_string(),
+            // The number stands before it already.
+            difference
+                .to_string()
+                .split_once(": ")
+                .map_or("", |(_, what)| what),
         ),
     };
     vec![Row::number("frames out", out, &remark), difference]
@@ -163,7 +173,7 @@ fn told(reader: &Value, status: &Value, frames_in: u64) -> Vec<Row> {
         Row::number(
             "lost frames",
             number(status, "lost_frames"),
-            "found the ring full",
+            "that found the ring full",
         ),
         Row::number(
             "xruns",
@@ -176,15 +186,11 @@ fn told(reader: &Value, status: &Value, frames_in: u64) -> Vec<Row> {
             "of rtshm-reader on the card HDA",
         ),
         Row::number(
-            "write - read",
+            "ring fill",
             least,
-            "bytes at least, whenever the reader looked",
+            "bytes from the read counter to the write counter, at least",
         ),
-        Row::number(
-            "",
-            most,
-            &format!("bytes at most, and the ring holds {ring}"),
-        ),
+        Row::number("", most, &format!("at most; the ring holds {ring}")),
         Row::gap(),
     ]
 }
