@@ -100,7 +100,8 @@ impl Hardware {
 pub enum Trigger {
     /// Play from the position that `prepare` left.
     Start,
-    /// Stop for good.
+    /// Stop for good; also where the system goes to sleep, since the application has to prepare the
+    /// stream anew then.
     Stop,
     /// Stand still.
     PausePush,
@@ -115,7 +116,7 @@ impl Trigger {
     fn from_c(cmd: ffi::c_int) -> Option<Self> {
         Some(match cmd.unsigned_abs() {
             sys::SNDRV_PCM_TRIGGER_START => Self::Start,
-            sys::SNDRV_PCM_TRIGGER_STOP => Self::Stop,
+            sys::SNDRV_PCM_TRIGGER_STOP | sys::SNDRV_PCM_TRIGGER_SUSPEND => Self::Stop,
             sys::SNDRV_PCM_TRIGGER_PAUSE_PUSH => Self::PausePush,
             sys::SNDRV_PCM_TRIGGER_PAUSE_RELEASE => Self::PauseRelease,
             sys::SNDRV_PCM_TRIGGER_DRAIN => Self::Drain,
