@@ -98,13 +98,12 @@ fn killed_in_mid_stream() -> Result<()> {
     );
     let end = take.changes.last().context("no end")?.time;
     let rest = frames(end - before, take.format.rate);
-    // The chunk that was under way counts as now.
-    let chunk = u64::from(take.format.chunk_frames);
     ensure!(
-        take.first + rest + chunk >= material.frames(),
+        take.first + rest >= material.frames(),
         "it begins at {}, but {rest} frames before the end were to come",
         take.first
     );
+    ensure!(take.chunks[0].time_stamp >= before, "from before it came");
     player.finish()
 }
 
@@ -183,6 +182,7 @@ fn attach_in_mid_stream() -> Result<()> {
     );
     take.check_states(&[State::Start, State::Drain, State::Stop])?;
     ensure!(take.changes[0].time >= before, "told of before it came");
+    ensure!(take.chunks[0].time_stamp >= before, "from before it came");
     ensure!(
         take.first + take.frames() == 30_000,
         "{} frames",
