@@ -137,7 +137,7 @@ impl Card {
 /// Copies as much of `name` as fits before the last byte, which stays NUL like the rest.
 pub(super) fn copy_name(place: &mut [u8], name: &CStr) {
     if let Some((_, room)) = place.split_last_mut() {
-        for (to, from) in room.iter_mut().zip(name.to_bytes()) {
+        for (to, from) in room.iter_mut().zip(name.to_bytes_with_nul()) {
             *to = *from;
         }
     }
