@@ -8,10 +8,12 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod instances;
 mod loss;
 mod mapping;
 mod node;
 mod parameters;
+mod removal;
 mod storm;
 mod tool;
 mod transport;
@@ -50,6 +52,8 @@ pub(crate) fn all() -> Vec<Test> {
         tool::TESTS,
         loss::TESTS,
         parameters::TESTS,
+        instances::TESTS,
+        removal::TESTS,
         unloading::TESTS,
         storm::TESTS,
     ]
