@@ -7,6 +7,7 @@
 #include <linux/hrtimer_types.h>
 
 #include <sound/core.h>
+#include <sound/info.h>
 #include <sound/pcm.h>
 
 #include "shim.h"

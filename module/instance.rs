@@ -36,6 +36,7 @@ use crate::{
         Params,
         DEVICES_MAX, //
     },
+    proc,
     LocalModule, //
 };
 
@@ -97,6 +98,7 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
     let endpoint = Endpoint::new(outlet.clone(), params.chunk_frames);
     pcm::add_playback(&mut card, 0, c"RtShm", c"rtshm playback", endpoint)?;
+    proc::add_files(&mut card, &outlet)?;
     let card = card.register()?;
 
     let geometry = outlet.geometry();

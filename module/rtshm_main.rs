@@ -27,6 +27,7 @@ pub mod node;
 pub mod outlet;
 pub mod pages;
 pub mod params;
+pub mod proc;
 pub mod sample;
 
 module! {
