@@ -8,6 +8,7 @@
 
 #include <sound/core.h>
 #include <sound/control.h>
+#include <sound/info.h>
 #include <sound/pcm.h>
 #include <sound/tlv.h>
 

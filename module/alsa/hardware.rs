@@ -2,6 +2,8 @@
 
 //! What a PCM can do.
 
+use kernel::prelude::*;
+
 use super::sys;
 
 /// A sample format, an `SNDRV_PCM_FORMAT_*`.
@@ -21,6 +23,15 @@ impl SampleFormat {
     pub const S32_LE: Self = Self(sys::SNDRV_PCM_FORMAT_S32_LE);
     /// 32-bit floats, little-endian.
     pub const FLOAT_LE: Self = Self(sys::SNDRV_PCM_FORMAT_FLOAT_LE);
+
+    /// ALSA's name of the format, as in `S16_LE`.
+    pub fn name(self) -> &'static CStr {
+        // CAST: ALSA numbers formats from 0 to 63, and has a name for any number.
+        let format = self.0 as sys::snd_pcm_format_t;
+        // SAFETY: The function only looks its argument up, and returns a string that lives as long as
+        // ALSA does.
+        unsafe { CStr::from_char_ptr(sys::snd_pcm_format_name(format)) }
+    }
 
     /// The byte that silence consists of, in the formats above.
     pub fn silence(self) -> u8 {

@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod insight;
 mod instances;
 mod loss;
 mod mapping;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Test> {
         tool::TESTS,
         loss::TESTS,
         parameters::TESTS,
+        insight::TESTS,
         instances::TESTS,
         removal::TESTS,
         unloading::TESTS,

@@ -277,7 +277,7 @@ fn ring_is_full() -> Result<()> {
             Entry::State { position, .. } => {
                 ensure!(*position == next, "{entry:?} after {next}");
             }
-            Entry::Format { .. } => {}
+            Entry::Format { .. } | Entry::Volume { .. } => {}
         }
     }
     ensure!(tape.last().is_some_and(Entry::is_end), "no end");
