@@ -338,7 +338,8 @@ impl Feed {
         self.writer.as_ref().map_or(0, Writer::write_count)
     }
 
-    fn is_active(&self) -> bool {
+    /// Whether a stream has started and not ended.
+    pub fn is_active(&self) -> bool {
         matches!(
             self.state,
             Some(State::Start | State::Pause | State::Resume | State::Drain)

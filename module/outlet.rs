@@ -58,6 +58,8 @@ pub struct Readiness {
     pub readable: bool,
     /// The consumer was found faulty.
     pub faulty: bool,
+    /// Nothing comes any more.
+    pub ended: bool,
 }
 
 /// The producing end of one region.
@@ -82,6 +84,8 @@ pub struct Outlet {
     owing: AtomicU32,
     /// Whether the consumer was found faulty.
     faulty: AtomicU32,
+    /// Whether nothing comes any more.
+    ended: AtomicU32,
 }
 
 impl Outlet {
@@ -105,6 +109,7 @@ impl Outlet {
                 urgent: AtomicU64::new(0),
                 owing: AtomicU32::new(0),
                 faulty: AtomicU32::new(0),
+                ended: AtomicU32::new(0),
             }),
             GFP_KERNEL,
         )
@@ -148,6 +153,20 @@ impl Outlet {
             self.wait.notify_all();
         }
         result
+    }
+
+    /// Ends it for good, after what produces has gone: a stream that is left stops, and `poll()`
+    /// tells that nothing comes any more.
+    pub fn end(&self) {
+        self.with_feed(|feed| {
+            if feed.is_active() {
+                feed.state(State::Stop, timer::now());
+            }
+        });
+        // ORDERING: Release, paired with the Acquire in `Seat::poll`: whoever sees this sees all
+        // there is. Whoever does not is on the wait queue, whose lock comes next.
+        self.ended.store_release(1);
+        self.wait.notify_all();
     }
 
     /// Bytes published behind `read_count`, or `None` where that is not between the last one that
@@ -263,7 +282,12 @@ impl Seat {
     pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
         let outlet = &self.outlet;
         table.register_wait(file, &outlet.wait);
-        let (read_count, threshold) = self.arm();
+        // ORDERING: Acquire, paired with the Release in `Outlet::end`.
+        let ended = outlet.ended.load_acquire() != 0;
+        let (read_count, mut threshold) = self.arm();
+        if ended {
+            threshold = 1;
+        }
         // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
         // the arming. Partner: the stores in `with_feed`.
         if outlet.owing.load_relaxed() != 0 {
@@ -285,6 +309,7 @@ impl Seat {
         Readiness {
             readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
             faulty,
+            ended,
         }
     }
 

@@ -8,11 +8,13 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod instances;
 mod loss;
 mod mapping;
 mod node;
 mod parameters;
 mod pipewire;
+mod removal;
 mod storm;
 mod tool;
 mod transport;
@@ -51,6 +53,8 @@ pub(crate) fn all() -> Vec<Test> {
         tool::TESTS,
         loss::TESTS,
         parameters::TESTS,
+        instances::TESTS,
+        removal::TESTS,
         unloading::TESTS,
         storm::TESTS,
     ]
