@@ -3,6 +3,7 @@
 //! What a consumer popped, and what must be true of it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -123,7 +124,12 @@ impl Entry {
 
 /// Becomes the consumer and takes what is told to every consumer before anything else: the volume.
 pub(crate) fn attach() -> Result<Consumer> {
-    let mut consumer = Consumer::open(module::NODE)?;
+    attach_to(module::NODE)
+}
+
+/// The same with another device than the first.
+pub(crate) fn attach_to(node: impl AsRef<Path>) -> Result<Consumer> {
+    let mut consumer = Consumer::open(node)?;
     let first = match consumer.pop()? {
         Some(event) => Some(Entry::of(&event)?),
         None => None,
