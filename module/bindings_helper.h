@@ -11,3 +11,4 @@
 #include <sound/pcm.h>
 
 #include "shim.h"
+#include "trace_rtshm.h"

@@ -103,6 +103,7 @@ impl Text for Stream {
             Some(State::Drain) => "draining",
             Some(State::Stop) => "stopped",
             Some(State::Xrun) => "xrun",
+            Some(State::Suspend) => "suspended",
         };
         line(to, "state:", fmt!("{state}"));
         // Nothing is known before the first stream.

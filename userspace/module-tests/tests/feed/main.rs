@@ -14,3 +14,4 @@ mod region;
 mod rig;
 mod scenes;
 mod told;
+mod traced;
