@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod hotplug;
 mod insight;
 mod instances;
 mod loss;
@@ -18,6 +19,7 @@ mod pipewire;
 mod removal;
 mod storm;
 mod tool;
+mod tracing;
 mod transport;
 mod unloading;
 mod waiting;
@@ -52,9 +54,11 @@ pub(crate) fn all() -> Vec<Test> {
         node::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
         insight::TESTS,
+        tracing::TESTS,
         instances::TESTS,
         removal::TESTS,
         unloading::TESTS,
