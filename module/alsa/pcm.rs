@@ -274,6 +274,9 @@ impl<P: Playback> Ops<P> {
         let mut stream = unsafe { open.assume_locked() };
         from_result(|| {
             let what = Trigger::from_c(cmd).ok_or(EINVAL)?;
+            if what == Trigger::Start && stream.is_being_configured() {
+                return Err(EBADFD);
+            }
             P::trigger(&mut stream, what).map(|()| 0)
         })
     }
