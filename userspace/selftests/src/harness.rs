@@ -17,6 +17,7 @@ use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
 
 use crate::kernel_log;
+use crate::storm::Settings;
 
 /// A test.
 #[derive(Clone, Copy)]
@@ -94,6 +95,7 @@ fn run_apart(test: &Test) -> Result<(End, String)> {
     let mut output = File::from(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?);
     let child = Command::new("/proc/self/exe")
         .args(["--run", test.name])
+        .args(Settings::get().arguments())
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
@@ -125,7 +127,8 @@ fn wait(mut child: Child, group: Pid) -> Option<ExitStatus> {
         // The receiver may have given up.
         let _ = done.send(child.wait());
     });
-    match ended.recv_timeout(LIMIT) {
+    let storm = Duration::from_secs(Settings::get().storm_seconds.unwrap_or(0));
+    match ended.recv_timeout(LIMIT + storm) {
         Ok(status) => status.ok(),
         Err(_) => {
             let _ = killpg(group, Signal::SIGKILL);

@@ -13,6 +13,7 @@ mod mapping;
 mod node;
 mod parameters;
 mod storm;
+mod storm_seeded;
 mod tool;
 mod transport;
 mod unloading;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Test> {
         parameters::TESTS,
         unloading::TESTS,
         storm::TESTS,
+        storm_seeded::TESTS,
     ]
     .concat()
 }
