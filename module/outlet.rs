@@ -59,6 +59,8 @@ pub struct Readiness {
     pub readable: bool,
     /// The consumer was found faulty.
     pub faulty: bool,
+    /// Nothing comes any more.
+    pub ended: bool,
 }
 
 /// The producing end of one region.
@@ -83,21 +85,24 @@ pub struct Outlet {
     owing: AtomicU32,
     /// Whether the consumer was found faulty.
     faulty: AtomicU32,
+    /// Whether nothing comes any more.
+    ended: AtomicU32,
 }
 
 impl Outlet {
-    /// An outlet whose regions have rings of `capacity` bytes, and no consumer.
+    /// The outlet of the card of index `card`, whose regions have rings of `capacity` bytes, and no
+    /// consumer.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a capacity that no ring can have, `ENOMEM`.
-    pub fn new(capacity: u64) -> Result<Arc<Self>> {
+    pub fn new(capacity: u64, card: u32) -> Result<Arc<Self>> {
         // CAST: Widening.
         let geometry = Geometry::new(PAGE_SIZE as u64, capacity).ok_or(EINVAL)?;
         Arc::pin_init(
             pin_init!(Self {
                 geometry,
-                feed <- new_spinlock_irq!(Feed::new(), "rtshm::feed"),
+                feed <- new_spinlock_irq!(Feed::new(card), "rtshm::feed"),
                 seat <- new_mutex!(None, "rtshm::seat"),
                 wait <- new_poll_condvar!("rtshm::wait"),
                 gate: Gate::new(),
@@ -106,6 +111,7 @@ impl Outlet {
                 urgent: AtomicU64::new(0),
                 owing: AtomicU32::new(0),
                 faulty: AtomicU32::new(0),
+                ended: AtomicU32::new(0),
             }),
             GFP_KERNEL,
         )
@@ -149,6 +155,20 @@ impl Outlet {
             self.wait.notify_all();
         }
         result
+    }
+
+    /// Ends it for good, after what produces has gone: a stream that is left stops, and `poll()`
+    /// tells that nothing comes any more.
+    pub fn end(&self) {
+        self.with_feed(|feed| {
+            if feed.is_active() {
+                feed.state(State::Stop, timer::now());
+            }
+        });
+        // ORDERING: Release, paired with the Acquire in `Seat::poll`: whoever sees this sees all
+        // there is. Whoever does not is on the wait queue, whose lock comes next.
+        self.ended.store_release(1);
+        self.wait.notify_all();
     }
 
     /// Bytes published behind `read_count`, or `None` where that is not between the last one that
@@ -275,7 +295,12 @@ impl Seat {
     pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
         let outlet = &self.outlet;
         table.register_wait(file, &outlet.wait);
-        let (read_count, threshold) = self.arm();
+        // ORDERING: Acquire, paired with the Release in `Outlet::end`.
+        let ended = outlet.ended.load_acquire() != 0;
+        let (read_count, mut threshold) = self.arm();
+        if ended {
+            threshold = 1;
+        }
         // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
         // the arming. Partner: the stores in `with_feed`.
         if outlet.owing.load_relaxed() != 0 {
@@ -297,6 +322,7 @@ impl Seat {
         Readiness {
             readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
             faulty,
+            ended,
         }
     }
 

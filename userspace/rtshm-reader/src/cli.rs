@@ -12,7 +12,7 @@ Exit codes:
   0    done; also after SIGINT or SIGTERM
   1    another error
   2    wrong usage
-  3    no such device: the rtshm module is not loaded
+  3    no such device: the rtshm module is not loaded, or the card was taken away
   4    module and program do not go together, or the ring is corrupt
   5    the device is in use by another process
   6    the sound card cannot be used

@@ -38,8 +38,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// - [`Error::Missing`], [`Error::Permission`], [`Error::NotADevice`], [`Error::Open`]: it
-    ///   cannot be opened.
+    /// - [`Error::Missing`], [`Error::Gone`], [`Error::Permission`], [`Error::NotADevice`],
+    ///   [`Error::Open`]: it cannot be opened.
     /// - [`Error::Busy`]: it has a consumer.
     /// - [`Error::Version`], [`Error::Unusable`]: this library does not go with the module.
     /// - [`Error::Map`], [`Error::Call`]: a system call failed.
@@ -216,10 +216,12 @@ impl Consumer {
         };
         if revents.contains(PollFlags::POLLERR) {
             Err(Error::Faulty)
+        } else if revents.contains(PollFlags::POLLIN) {
+            Ok(true)
         } else if revents.intersects(PollFlags::POLLHUP | PollFlags::POLLNVAL) {
             Err(Error::Gone)
         } else {
-            Ok(revents.contains(PollFlags::POLLIN))
+            Ok(false)
         }
     }
 }

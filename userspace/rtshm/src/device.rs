@@ -126,7 +126,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`], [`Error::Permission`], [`Error::NotADevice`] or [`Error::Open`].
+    /// [`Error::Missing`], [`Error::Gone`], [`Error::Permission`], [`Error::NotADevice`] or
+    /// [`Error::Open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = Self::open_file(path, false).map_err(|source| refused(path, source))?;
@@ -293,7 +294,8 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 fn refused(path: &Path, source: io::Error) -> Error {
     let path = path.to_path_buf();
     match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => Error::Missing {
+        Some(Errno::ENODEV) => Error::Gone,
+        Some(Errno::ENOENT | Errno::ENXIO) => Error::Missing {
             others: paths().into_iter().filter(|other| *other != path).collect(),
             path,
         },

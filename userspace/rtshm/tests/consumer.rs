@@ -242,6 +242,16 @@ fn a_device_that_is_gone_is_told_so() {
 }
 
 #[test]
+fn what_a_device_that_is_gone_has_left_can_be_popped() {
+    let (read, write) = nix::unistd::pipe().unwrap();
+    nix::unistd::write(&write, &[0]).unwrap();
+    drop(write);
+    // POLLIN and POLLHUP.
+    let consumer = Fake::new().consumer_polling(read).unwrap();
+    assert!(consumer.wait(None).unwrap());
+}
+
+#[test]
 fn the_wake_threshold_is_the_kernels_to_read() {
     let fake = Fake::new();
     let mut consumer = fake.consumer().unwrap();

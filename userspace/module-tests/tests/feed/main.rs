@@ -15,3 +15,4 @@ mod region;
 mod rig;
 mod scenes;
 mod told;
+mod traced;

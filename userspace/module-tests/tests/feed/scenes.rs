@@ -1180,7 +1180,7 @@ fn wakeups_are_counted() {
 /// A feed before anything happened to it.
 #[test]
 fn nothing_at_all() {
-    let mut feed = Feed::default();
+    let mut feed = Feed::new(0);
     assert!(feed.settle());
     assert!(!feed.inspect());
     assert!(!feed.is_owing());
