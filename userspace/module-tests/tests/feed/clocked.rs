@@ -16,7 +16,11 @@ use rtshm_module_tests::{
             State, //
         }, //
     },
-    clock::{Clock, Rate, Speed},
+    clock::{
+        Clock,
+        Rate,
+        Speed, //
+    },
     feed::Feed,
     grid::Grid,
     sample::s16_to_f32, //
