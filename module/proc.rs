@@ -18,23 +18,29 @@ use crate::{
     },
     alsa::{
         card::NewCard,
+        hardware::SampleFormat, //
         info::{
             self,
             Text, //
         },
-        pcm::SampleFormat, //
     },
-    outlet::Outlet, //
+    outlet::Outlet,
+    steering::{
+        Steering,
+        SOURCES, //
+    }, //
 };
 
-/// Adds the files of a card that feeds `outlet`.
+/// Adds the files of a card that feeds `outlet` at the speed that `steering` gives.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub fn add_files(card: &mut NewCard, outlet: &Arc<Outlet>) -> Result {
+pub fn add_files(card: &mut NewCard, outlet: &Arc<Outlet>, steering: &Arc<Steering>) -> Result {
     info::add_text(card, c"ring", Ring(outlet.clone()))?;
-    info::add_text(card, c"stream", Stream(outlet.clone()))
+    info::add_text(card, c"stream", Stream(outlet.clone()))?;
+    let (outlet, steering) = (outlet.clone(), steering.clone());
+    info::add_text(card, c"clock", Clock { outlet, steering })
 }
 
 /// `ring`: the ring, and who reads it.
@@ -42,6 +48,12 @@ struct Ring(Arc<Outlet>);
 
 /// `stream`: what the application plays, or played last.
 struct Stream(Arc<Outlet>);
+
+/// `clock`: how fast the card's clock goes, and who says so.
+struct Clock {
+    outlet: Arc<Outlet>,
+    steering: Arc<Steering>,
+}
 
 /// Writes a line.
 fn line(to: &SeqFile, key: &str, value: fmt::Arguments<'_>) {
@@ -101,9 +113,9 @@ impl Text for Stream {
             Some(State::Start | State::Resume) => "running",
             Some(State::Pause) => "paused",
             Some(State::Drain) => "draining",
+            Some(State::Suspend) => "suspended",
             Some(State::Stop) => "stopped",
             Some(State::Xrun) => "xrun",
-            Some(State::Suspend) => "suspended",
         };
         line(to, "state:", fmt!("{state}"));
         // Nothing is known before the first stream.
@@ -121,4 +133,30 @@ impl Text for Stream {
         line(to, "chunks:", fmt!("{chunks}"));
         line(to, "frames:", fmt!("{frames}"));
     }
+}
+
+impl Text for Clock {
+    fn show(&self, to: &SeqFile) {
+        // CAST: A small number.
+        let source = SOURCES.get(self.steering.source() as usize);
+        let name = source.and_then(|name| name.to_str().ok()).unwrap_or("?");
+        line(to, "source:", fmt!("{name}"));
+        line(to, "pitch:", fmt!("{}", self.steering.pitch()));
+        let request = self.outlet.with_feed(|feed| feed.rate_request());
+        match request {
+            0 => line(to, "request:", fmt!("none")),
+            ratio => line(to, "request:", fmt!("{} ppb", off_nominal(ratio))),
+        }
+        match self.outlet.status().clock_ratio {
+            0 => line(to, "speed:", fmt!("stands still")),
+            ratio => line(to, "speed:", fmt!("{} ppb", off_nominal(ratio))),
+        }
+    }
+}
+
+/// How far a ratio, times 2^32, is from 1, in parts per billion.
+fn off_nominal(ratio: u64) -> i64 {
+    let parts = (u128::from(ratio).saturating_mul(1_000_000_000) >> 32).min(1 << 62);
+    // CAST: Bounded above.
+    (parts as i64).wrapping_sub(1_000_000_000)
 }

@@ -9,12 +9,10 @@ use core::{
     ptr::{
         self,
         NonNull, //
-    },
-    slice, //
+    }, //
 };
 
 use kernel::{
-    bindings,
     error::to_result,
     ffi,
     prelude::*,
@@ -23,7 +21,6 @@ use kernel::{
 
 use super::{
     card::NewCard,
-    pcm::SampleFormat,
     sys, //
 };
 
@@ -32,23 +29,6 @@ pub trait Text: Send + Sync + 'static {
     /// Writes the text, as it is at this moment. In process context, by any number of readers at once
     /// and until the card is disconnected, which waits for them.
     fn show(&self, to: &SeqFile);
-}
-
-impl SampleFormat {
-    /// ALSA's name of the format, as in `S16_LE`.
-    pub fn name(self) -> &'static CStr {
-        // CAST: ALSA numbers formats from 0 to 63, and has a name for any number.
-        let format = self.0 as sys::snd_pcm_format_t;
-        // SAFETY: The function only looks its argument up, and returns a string that lives as long as
-        // ALSA does.
-        let bytes = unsafe {
-            let name = sys::snd_pcm_format_name(format);
-            // OVERFLOW: The length of an object in memory. `CStr::from_ptr()` would check.
-            slice::from_raw_parts(name, bindings::strlen(name).wrapping_add(1))
-        };
-        // SAFETY: They end with the first NUL.
-        unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }
-    }
 }
 
 /// A file, owned by the card as one of its devices: ALSA (7.3) forgets the files of a card that is

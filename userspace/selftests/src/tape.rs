@@ -179,12 +179,21 @@ impl Recorder {
     }
 
     /// Records until so many streams have ended.
-    pub(crate) fn start(mut consumer: Consumer, streams: usize) -> Self {
+    pub(crate) fn start(consumer: Consumer, streams: usize) -> Self {
+        Self::start_with_patience(consumer, streams, PATIENCE)
+    }
+
+    /// As [`start`](Self::start), for what takes this long.
+    pub(crate) fn start_with_patience(
+        mut consumer: Consumer,
+        streams: usize,
+        patience: Duration,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = thread::spawn(move || {
             let mut tape = Vec::new();
-            let deadline = now() + u64::try_from(PATIENCE.as_nanos())?;
+            let deadline = now() + u64::try_from(patience.as_nanos())?;
             let mut ends = 0;
             while ends < streams {
                 // Before the ring is looked at: what was played before is in it.
@@ -198,7 +207,7 @@ impl Recorder {
                 }
                 ensure!(
                     now() < deadline,
-                    "{ends} of {streams} streams had ended after {PATIENCE:?}: {}",
+                    "{ends} of {streams} streams had ended after {patience:?}: {}",
                     summary(&tape)
                 );
                 if ends < streams {

@@ -15,6 +15,7 @@ mod loss;
 mod mapping;
 mod node;
 mod parameters;
+mod pipewire;
 mod removal;
 mod storm;
 mod tool;
@@ -38,7 +39,7 @@ macro_rules! tests {
 }
 use tests;
 
-/// All tests.
+/// All tests of the card.
 pub(crate) fn all() -> Vec<Test> {
     // Those that load the module with other parameters last, to reload it seldom.
     [
@@ -64,4 +65,13 @@ pub(crate) fn all() -> Vec<Test> {
         storm::TESTS,
     ]
     .concat()
+}
+
+/// What gets the files into memory that PipeWire's tests need. With --icount the guest's time runs
+/// away while the host reads a file for it, and a program's own timeouts expire.
+pub(crate) const WARM_UP: &[Test] = pipewire::WARM_UP;
+
+/// Those that need PipeWire.
+pub(crate) fn pipewire() -> Vec<Test> {
+    pipewire::TESTS.to_vec()
 }
