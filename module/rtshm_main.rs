@@ -32,6 +32,7 @@ pub mod outlet;
 pub mod pages;
 pub mod params;
 pub mod player;
+pub mod pointer;
 pub mod proc;
 pub mod recorder;
 pub mod sample;

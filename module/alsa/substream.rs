@@ -5,6 +5,7 @@
 use core::{
     cell::UnsafeCell,
     mem::offset_of,
+    num::NonZeroU32,
     ptr::{
         self,
         NonNull, //
@@ -37,9 +38,9 @@ pub struct Config {
     /// Rate, channels and format.
     pub layout: Layout,
     /// Frames in a period.
-    pub period_frames: u32,
+    pub period_frames: NonZeroU32,
     /// Frames in the buffer, a whole number of periods.
-    pub buffer_frames: u32,
+    pub buffer_frames: NonZeroU32,
 }
 
 /// What a driver keeps for a substream while it is open.
@@ -146,11 +147,14 @@ impl<S: Stream> Locked<'_, S> {
         unsafe { (*self.open.raw.as_ptr()).runtime }
     }
 
-    /// What the application configured; all 0 before it did.
+    /// What the application configured; before it did, sizes of 1 and the rest 0.
     pub fn config(&self) -> Config {
         let runtime = self.runtime();
         // ALSA bounds the sizes by `buffer_bytes_max`.
-        let frames = |size: sys::snd_pcm_uframes_t| u32::try_from(size).unwrap_or(u32::MAX);
+        let frames = |size: sys::snd_pcm_uframes_t| {
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN)
+        };
         // SAFETY: The runtime is valid, and these fields do not change in a stream that can be
         // locked by one of our operations or our timer.
         unsafe {

@@ -15,6 +15,8 @@ pub mod clock;
 pub mod feed;
 #[path = "../../../module/grid.rs"]
 pub mod grid;
+#[path = "../../../module/pointer.rs"]
+pub mod pointer;
 #[path = "../../../module/sample.rs"]
 pub mod sample;
 #[path = "../../../module/steering.rs"]

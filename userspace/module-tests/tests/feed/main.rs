@@ -9,6 +9,7 @@
 mod card;
 mod clocked;
 mod ledger;
+mod mixer;
 mod random;
 mod region;
 mod rig;
