@@ -285,3 +285,29 @@ fn start(argv: &[&str]) -> Result<Child> {
     let child = as_user(argv).spawn();
     child.with_context(|| argv.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Row;
+
+    #[test]
+    fn rows_of_pw_top() {
+        let row = Row::parse(
+            "R   45   2048  48000  13.5us 106.2us  0.00  0.00    7    F32LE 2 48000  + pw-play",
+        );
+        let row = row.unwrap();
+        assert_eq!(
+            (row.name.as_str(), row.running, row.errors),
+            ("pw-play", true, 7)
+        );
+        let row = Row::parse(
+            "S   30      0      0    ---     ---   ---   ---     0                  Dummy-Driver",
+        );
+        let row = row.unwrap();
+        assert_eq!(
+            (row.name.as_str(), row.running, row.errors),
+            ("Dummy-Driver", false, 0)
+        );
+        assert!(Row::parse("S   30      0      0").is_none());
+    }
+}
