@@ -21,6 +21,8 @@ start_qemu() {
 	append+=' no_timer_check'
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
+	# One report of KASAN shall not hide the next.
+	append+=' kasan_multi_shot'
 
 	qemu=(
 		qemu-system-x86_64 -machine q35 -cpu max -m 2G
@@ -89,7 +91,7 @@ relay_output() {
 # Read the guest's report into the variables that start empty.
 follow_report() {
 	local deadline=$((SECONDS + 120)) alive word rest report
-	booted='' status='' sent='' module_error='' taint='' finished='' hung=''
+	booted='' status='' sent='' module_error='' blind='' taint='' finished='' hung=''
 	exec {report}<"$RUN/report"
 	while :; do
 		# Asked before reading: its last words come before its end.
@@ -101,6 +103,7 @@ follow_report() {
 			exit) status=$rest ;;
 			sent) sent=$rest ;;
 			module) module_error=$rest ;;
+			blind) blind=$rest ;;
 			taint) taint=$rest ;;
 			finished) finished=yes; deadline=$((SECONDS + 60)) ;;
 			esac

@@ -25,8 +25,8 @@ pub(crate) struct Test {
     pub(crate) run: fn() -> Result<()>,
 }
 
-/// After this long a test hangs. The slowest takes a tenth of it on an idle machine.
-const LIMIT: Duration = Duration::from_secs(60);
+/// After this long a test hangs, even on the debug kernel and a busy machine.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// How a test ended.
 enum End {

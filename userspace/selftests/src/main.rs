@@ -34,6 +34,10 @@ struct Cli {
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
 
+    /// Also the tests that need a kernel with fault injection (scripts/vm --kernel debug)
+    #[arg(long)]
+    fault_injection: bool,
+
     /// Show what tests that pass say, too
     #[arg(short, long)]
     verbose: bool,
@@ -49,7 +53,10 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let tests = tests::all();
+    let mut tests = tests::all();
+    if cli.fault_injection || cli.run.is_some() {
+        tests.extend(tests::with_fault_injection());
+    }
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }

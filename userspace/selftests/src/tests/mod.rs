@@ -2,6 +2,7 @@
 
 //! The tests, in the order in which they run.
 
+mod allocations;
 mod appearance;
 mod bits;
 mod clients;
@@ -54,4 +55,9 @@ pub(crate) fn all() -> Vec<Test> {
         storm::TESTS,
     ]
     .concat()
+}
+
+/// Those that need a kernel with fault injection.
+pub(crate) fn with_fault_injection() -> Vec<Test> {
+    allocations::TESTS.to_vec()
 }
