@@ -21,8 +21,13 @@ start_qemu() {
 	append+=' no_timer_check'
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
-	# One report of KASAN shall not hide the next.
-	append+=' kasan_multi_shot'
+	if [[ $KERNEL == debug ]]; then
+		# One report of KASAN shall not hide the next.
+		append+=' kasan_multi_shot'
+		# Checked slabs have no arrays of free objects per CPU, in which
+		# kmemleak would see pointers to objects that are in use.
+		append+=' slab_debug=F'
+	fi
 
 	qemu=(
 		qemu-system-x86_64 -machine q35 -cpu max -m 2G

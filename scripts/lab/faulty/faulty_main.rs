@@ -67,10 +67,11 @@ struct Faulty;
 impl kernel::Module for Faulty {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let faults: [(bool, fn() -> Result); 9] = [
+            // After any other report lockdep may be off.
+            (module_parameters::order.value(), order),
             (module_parameters::freed.value(), freed),
             (module_parameters::beyond.value(), beyond),
             (module_parameters::leak.value(), leak),
-            (module_parameters::order.value(), order),
             (module_parameters::sleep.value(), sleep),
             (module_parameters::timer.value(), timer),
             (module_parameters::shift.value(), shift),
