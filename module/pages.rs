@@ -69,15 +69,12 @@ impl Pages {
         let count = ring.wrapping_add(CONTROL_PAGES);
         let mut pages = KVVec::with_capacity(count, GFP_KERNEL)?;
         while pages.len() < count {
-            pages.push(
-                Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?,
-                GFP_KERNEL,
-            )?;
+            pages.push_within_capacity(Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?)?;
         }
         let mut twice = KVVec::with_capacity(count.wrapping_add(ring), GFP_KERNEL)?;
         for half in [Some(&pages[..]), pages.get(CONTROL_PAGES..)] {
             for page in half.unwrap_or_default() {
-                twice.push(page.as_ptr(), GFP_KERNEL)?;
+                twice.push_within_capacity(page.as_ptr())?;
             }
         }
         let mapped = u32::try_from(twice.len()).map_err(|_| EINVAL)?;

@@ -13,6 +13,7 @@ lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 	cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshm
 	build_root=$cache/stock/build-root	# Debian with the toolchain
 	stock_image=$cache/stock/image		# with the source of all kernels
+	kselftest=$cache/stock/kselftest	# the kernel's own tests of ALSA
 	guest_root=$cache/stock/guest		# Debian that the guest runs
 }
 # shellcheck source-path=SCRIPTDIR source=kernel.sh

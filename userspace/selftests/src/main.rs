@@ -6,6 +6,7 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod desktop;
 mod harness;
 mod kernel_log;
 mod material;
@@ -15,8 +16,10 @@ mod raw;
 mod tape;
 mod tests;
 mod time;
+mod wav;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -26,6 +29,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
+    /// Which tests
+    #[arg(long, value_enum, default_value_t = Suite::Card)]
+    suite: Suite,
+
     /// List the tests and run none
     #[arg(long)]
     list: bool,
@@ -33,10 +40,6 @@ struct Cli {
     /// Run only tests whose name contains one of these texts
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
-
-    /// Also the tests that need a kernel with fault injection (scripts/vm --kernel debug)
-    #[arg(long)]
-    fault_injection: bool,
 
     /// Show what tests that pass say, too
     #[arg(short, long)]
@@ -51,17 +54,51 @@ struct Cli {
     play_role: Option<process::Role>,
 }
 
+/// Tests that are run together.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Suite {
+    /// The card, its device and rtshm-reader
+    Card,
+    /// What happens when an allocation fails; needs a kernel with fault injection
+    Allocations,
+    /// PipeWire and WirePlumber on the card
+    Pipewire,
+}
+
+impl Suite {
+    fn tests(self) -> Vec<harness::Test> {
+        match self {
+            Self::Card => tests::all(),
+            Self::Allocations => tests::allocations(),
+            Self::Pipewire => tests::pipewire(),
+        }
+    }
+
+    fn warm_up(self) -> &'static [harness::Test] {
+        match self {
+            Self::Card | Self::Allocations => &[],
+            Self::Pipewire => tests::WARM_UP,
+        }
+    }
+
+    /// After this long a test hangs. The slowest takes a tenth of it on the debug kernel and an idle
+    /// machine, but for PipeWire's one that plays for a minute.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Card | Self::Pipewire => Duration::from_secs(300),
+            Self::Allocations => Duration::from_secs(1200),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut tests = tests::all();
-    if cli.fault_injection || cli.run.is_some() {
-        tests.extend(tests::with_fault_injection());
-    }
+    let tests = cli.suite.tests();
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }
     if let Some(name) = &cli.run {
-        return harness::run_here(&tests, name);
+        return harness::run_here(name);
     }
     let chosen: Vec<_> = tests
         .into_iter()
@@ -74,7 +111,10 @@ fn main() -> ExitCode {
             println!("{}", test.name);
         }
     } else if !chosen.is_empty() {
-        return harness::run_all(&chosen, cli.verbose);
+        for test in cli.suite.warm_up() {
+            harness::warm_up(test, cli.suite.limit());
+        }
+        return harness::run_all(&chosen, cli.suite.limit(), cli.verbose);
     }
     if chosen.is_empty() {
         eprintln!("rtshm-selftest: no test matches (see --list)");

@@ -141,7 +141,13 @@ fn load() -> Result<()> {
 
 /// Opens a node in which each allocation fails, then sees whether it can be opened.
 fn fail_open(path: PathBuf, mode: OFlag) -> Result<()> {
-    let open = || open(&path, mode | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty());
+    let open = || {
+        open(
+            &path,
+            mode | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK,
+            Mode::empty(),
+        )
+    };
     fail_each(
         || Ok(()),
         |()| open(),
