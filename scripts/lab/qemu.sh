@@ -95,7 +95,7 @@ relay_output() {
 
 # Read the guest's report into the variables that start empty.
 follow_report() {
-	local deadline=$((SECONDS + 120)) alive word rest report
+	local deadline=$((SECONDS + 600)) alive word rest report
 	booted='' status='' sent='' module_error='' blind='' taint='' finished='' hung=''
 	exec {report}<"$RUN/report"
 	while :; do

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
-//! Every allocation fails once: the call reports it or does without, nothing is left behind, and the
-//! card works afterwards. The kernel's own detectors look for leaks at the end of the run.
+//! Every allocation fails once, and every copy from or to user space: the call reports it or does
+//! without, nothing is left behind, and the card works afterwards. The kernel's own detectors look
+//! for leaks at the end of the run.
 //!
 //! Needs a kernel with fault injection, as the debug kernel of `scripts/vm` is: its `fail-nth` lets
-//! the n-th allocation from now on of a thread fail.
+//! the n-th of these from now on, of one thread, fail.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -22,6 +23,7 @@ use nix::sys::stat::Mode;
 
 use super::tests;
 use crate::app::{App, Setup};
+use crate::kernel_log::Listener;
 use crate::material::noise;
 use crate::module;
 use crate::raw::{Node, READ, WRITE};
@@ -29,11 +31,31 @@ use crate::tape::{only_take, Recorder};
 
 tests!(allocations: load, open_as_consumer, open_as_observer, open_pcm, open_control, set_up_pcm, map_windows);
 
-/// More than any call makes.
+/// More than in any call.
 const ENDLESS: u32 = 20_000;
 
-/// Lets allocations of this thread fail.
-struct Injector(File);
+/// Lets allocations and copies of this thread fail.
+struct Injector {
+    nth: File,
+    log: Listener,
+}
+
+/// What was made to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failure {
+    Allocation,
+    Copy,
+}
+
+impl Failure {
+    /// How a system call reports it.
+    fn errno(self) -> Errno {
+        match self {
+            Self::Allocation => Errno::ENOMEM,
+            Self::Copy => Errno::EFAULT,
+        }
+    }
+}
 
 impl Injector {
     fn new() -> Result<Self> {
@@ -43,35 +65,48 @@ impl Injector {
             ("fail_page_alloc/ignore-gfp-wait", "N"),
             ("fail_page_alloc/ignore-gfp-highmem", "N"),
             ("fail_page_alloc/min-order", "0"),
-            // What the kernel logs of them looks like a warning.
-            ("failslab/verbose", "0"),
-            ("fail_page_alloc/verbose", "0"),
+            // One record each, and no stack, which would look like a warning.
+            ("failslab/verbose", "1"),
+            ("fail_page_alloc/verbose", "1"),
+            ("fail_usercopy/verbose", "1"),
+            ("failslab/verbose_ratelimit_interval_ms", "0"),
+            ("fail_page_alloc/verbose_ratelimit_interval_ms", "0"),
+            ("fail_usercopy/verbose_ratelimit_interval_ms", "0"),
         ] {
             fs::write(format!("/sys/kernel/debug/{place}"), value)
                 .with_context(|| format!("this kernel has no fault injection ({place})"))?;
         }
-        let file = OpenOptions::new()
+        let nth = OpenOptions::new()
             .read(true)
             .write(true)
             .open("/proc/thread-self/fail-nth")
             .context("this kernel has no fault injection (fail-nth)")?;
-        Ok(Self(file))
+        let log = Listener::new()?;
+        Ok(Self { nth, log })
     }
 
-    /// Does something of which the n-th allocation fails. Also tells whether there was an n-th.
-    fn with_failure<T>(&self, n: u32, action: impl FnOnce() -> T) -> Result<(T, bool)> {
-        self.0.write_all_at(n.to_string().as_bytes(), 0)?;
+    /// Does something of which the n-th part fails. Also tells what that was, if there was an n-th.
+    fn with_failure<T>(
+        &mut self,
+        n: u32,
+        action: impl FnOnce() -> T,
+    ) -> Result<(T, Option<Failure>)> {
+        self.nth.write_all_at(n.to_string().as_bytes(), 0)?;
         let outcome = action();
-        let mut text = [0; 16];
-        let len = self.0.read_at(&mut text, 0);
-        self.0.write_all_at(b"0", 0)?;
-        let left = std::str::from_utf8(&text[..len?])?.trim().parse::<u32>()?;
-        Ok((outcome, left == 0))
+        self.nth.write_all_at(b"0", 0)?;
+        let records = self.log.lines_with("FAULT_INJECTION: forcing a failure");
+        let failure = match &records[..] {
+            [] => None,
+            [record] if record.contains("name fail_usercopy") => Some(Failure::Copy),
+            [_] => Some(Failure::Allocation),
+            _ => bail!("more than one failure: {records:?}"),
+        };
+        Ok((outcome, failure))
     }
 }
 
-/// Does something again and again, in which first the first allocation fails, then the second, and
-/// so on. It must say `ENOMEM` or succeed, and for at least one of them the former.
+/// Does something again and again, in which first the first part fails, then the second, and so on.
+/// It must report that or succeed, and report at least one failed allocation.
 ///
 /// `prepare` comes before each time, `check` after it, with what came out.
 fn fail_each<P, T>(
@@ -79,30 +114,26 @@ fn fail_each<P, T>(
     action: impl Fn(&P) -> Result<T, Errno>,
     mut check: impl FnMut(P, Option<T>) -> Result<()>,
 ) -> Result<()> {
-    let injector = Injector::new()?;
-    let (mut reported, mut survived) = (0, 0);
+    let mut injector = Injector::new()?;
+    let mut reported = 0;
     for n in 1..ENDLESS {
-        let prepared = prepare().with_context(|| format!("before allocation {n} fails"))?;
-        let (outcome, injected) = injector.with_failure(n, || action(&prepared))?;
-        let outcome = match outcome {
-            Ok(outcome) => Some(outcome),
-            Err(Errno::ENOMEM) if injected => None,
-            Err(error) if injected => bail!("when allocation {n} fails: {error}"),
-            Err(error) => bail!("when no allocation fails: {error}"),
-        };
-        match (&outcome, injected) {
-            (None, _) => reported += 1,
-            (Some(_), true) => survived += 1,
-            (Some(_), false) => {
-                check(prepared, outcome)?;
-                println!("of {} allocations, {reported} matter", reported + survived);
+        let prepared = prepare().with_context(|| format!("before failure {n}"))?;
+        let (outcome, failure) = injector.with_failure(n, || action(&prepared))?;
+        let outcome = match (outcome, failure) {
+            (Ok(outcome), None) => {
+                check(prepared, Some(outcome))?;
+                println!("{} failures, {reported} failed allocations reported", n - 1);
                 ensure!(reported > 0, "no failed allocation was reported");
                 return Ok(());
             }
-        }
-        check(prepared, outcome).with_context(|| format!("after allocation {n} failed"))?;
+            (Ok(outcome), Some(_)) => Some(outcome),
+            (Err(error), Some(failure)) if error == failure.errno() => None,
+            (Err(error), _) => bail!("failure {n} ({failure:?}): {error}"),
+        };
+        reported += u32::from(outcome.is_none() && failure == Some(Failure::Allocation));
+        check(prepared, outcome).with_context(|| format!("after failure {n} ({failure:?})"))?;
     }
-    bail!("still allocations after {ENDLESS}")
+    bail!("no end after {ENDLESS} failures")
 }
 
 /// The module loads, plays and goes.
