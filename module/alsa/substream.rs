@@ -220,6 +220,17 @@ impl<S: Stream> Locked<'_, S> {
         state.unsigned_abs() == sys::SNDRV_PCM_STATE_DRAINING
     }
 
+    /// Whether another thread is configuring the stream or freeing its buffer, which it does without
+    /// the stream lock. A stream that draining starts is started all the same by ALSA (7.3).
+    pub(super) fn is_being_configured(&self) -> bool {
+        // SAFETY: The runtime is valid, and the counter is one word.
+        let accessing =
+            unsafe { ptr::read_volatile(&raw const (*self.runtime()).buffer_accessing.counter) };
+        // ORDERING: By the stream lock. Whoever configures makes it negative before looking at the
+        // state under this lock: either that came first and is seen here, or our start is seen there.
+        accessing < 0
+    }
+
     /// The buffer.
     pub fn area(&self) -> Area<'_> {
         // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives.

@@ -21,10 +21,10 @@ struct Pattern(&'static str, &'static str);
 /// Where atomic context begins. Each must match.
 const ATOMIC: &[Pattern] = &[
     Pattern("rtshm::alsa::timer::expired::<", ""),
-    Pattern("rtshm::alsa::pcm::", ">::trigger"),
-    Pattern("rtshm::alsa::pcm::", ">::pointer"),
-    // Called with the stream lock held by `Ops::prepare`.
-    Pattern("rtshm::alsa::pcm::Playback>", "::prepare"),
+    Pattern("rtshm::alsa::", ">::trigger"),
+    Pattern("rtshm::alsa::", ">::pointer"),
+    // A driver's, called with the stream lock held by `Ops::prepare`.
+    Pattern(" as rtshm::alsa::", ">::prepare"),
     // Process context, but in the midst of the caller's preparing to sleep.
     Pattern("rtshm::misc::Table<", ">::poll"),
     // Under its spinlock, whoever calls.
@@ -33,10 +33,10 @@ const ATOMIC: &[Pattern] = &[
 
 /// Other callbacks: in process context, without a spinlock.
 const PROCESS: &[Pattern] = &[
-    Pattern("rtshm::alsa::pcm::Ops<", ">::open"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::close"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::prepare"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::sync_stop"),
+    Pattern("rtshm::alsa::", ">::open"),
+    Pattern("rtshm::alsa::", ">::close"),
+    Pattern("rtshm::alsa::", ">::prepare"),
+    Pattern("rtshm::alsa::", ">::sync_stop"),
     Pattern("rtshm::alsa::pcm::private_free::<", ""),
     Pattern("rtshm::alsa::info::Calls<", ">::read"),
     Pattern("rtshm::alsa::info::Calls<", ">::free"),

@@ -3,7 +3,6 @@
 //! What a consumer popped, and what must be true of it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -127,8 +126,8 @@ pub(crate) fn attach() -> Result<Consumer> {
     attach_to(module::NODE)
 }
 
-/// The same with another device than the first.
-pub(crate) fn attach_to(node: impl AsRef<Path>) -> Result<Consumer> {
+/// As [`attach`], to the device of another card.
+pub(crate) fn attach_to(node: &str) -> Result<Consumer> {
     let mut consumer = Consumer::open(node)?;
     let first = match consumer.pop()? {
         Some(event) => Some(Entry::of(&event)?),

@@ -87,7 +87,7 @@ fn eight_play_at_once() -> Result<()> {
     let mut recorders = Vec::new();
     let mut apps = Vec::new();
     for number in 0..8 {
-        recorders.push(Recorder::start(attach_to(node(number))?, 1));
+        recorders.push(Recorder::start(attach_to(&node(number))?, 1));
         apps.push(App::open_on(&format!("hw:{}", card_id(number)), &setup)?);
     }
     for (app, material) in apps.iter().zip(&materials) {

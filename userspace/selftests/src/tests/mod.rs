@@ -18,6 +18,7 @@ mod parameters;
 mod pipewire;
 mod removal;
 mod storm;
+mod storm_seeded;
 mod tool;
 mod tracing;
 mod transport;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<Test> {
         removal::TESTS,
         unloading::TESTS,
         storm::TESTS,
+        storm_seeded::TESTS,
     ]
     .concat()
 }

@@ -293,8 +293,9 @@ fn waiters_are_woken() -> Result<()> {
     let node = Node::consumer()?;
     let page = node.consumer_page()?;
     page.as_consumer().wake_bytes.store_relaxed(1 << 19);
-    // The volume, which wakes at once.
-    page.as_consumer().read_count.store_relaxed(64);
+    // The volume, which every consumer is told.
+    let told = node.status()?.write_count;
+    page.as_consumer().read_count.store_release(told);
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     epoll.add(
         node.file(),
