@@ -9,7 +9,8 @@ use kernel::{
     },
     faux,
     module::this_module,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     },
     alsa::{
         card::{
-            Card,
             Names,
             NewCard, //
         },
@@ -28,59 +28,83 @@ use crate::{
     },
     endpoint::Endpoint,
     misc::Registration,
+    mixer,
     node::{
         Handle,
         Node, //
     },
     outlet::Outlet,
-    params::Params,
+    params::{
+        Params,
+        DEVICES_MAX, //
+    },
+    player::Player,
+    proc,
+    recorder::Recorder,
+    steering::Steering,
     LocalModule, //
 };
+
+/// How instances are called: the node, as its parent, and the id of the card.
+const NAMES: [(&CStr, &CStr); DEVICES_MAX] = [
+    (c"rtshm", c"RtShm"),
+    (c"rtshm1", c"RtShm1"),
+    (c"rtshm2", c"RtShm2"),
+    (c"rtshm3", c"RtShm3"),
+    (c"rtshm4", c"RtShm4"),
+    (c"rtshm5", c"RtShm5"),
+    (c"rtshm6", c"RtShm6"),
+    (c"rtshm7", c"RtShm7"),
+];
+
+/// Recorders that a card can have at a time.
+const RECORDERS: u8 = 8;
 
 /// A card, its ring, and the node that the ring is mapped from.
 #[pin_data]
 pub struct Instance {
-    // Fields are dropped in this order: first nobody can open the node any more, then the card goes,
-    // then its parent. The outlet lives as long as anybody uses it.
+    // Fields are dropped in this order: first nobody can open the node or write to its attribute any
+    // more, then the card goes, which waits until it is closed, then its parent. The outlet lives as
+    // long as anybody uses it.
     #[pin]
     node: Registration<Handle>,
-    card: Card,
     parent: faux::Registration,
 }
 
 impl Instance {
-    /// Registers a card and its node.
+    /// Registers a card and its node, those of `number`.
     ///
     /// # Errors
     ///
-    /// As [`Outlet::new`], [`NewCard::new`], [`Card`] and [`Registration::new`].
-    pub fn new(params: &Params) -> impl PinInit<Self, Error> {
-        let assembled = assemble(params);
+    /// `EINVAL` for a number beyond [`DEVICES_MAX`]; as [`Outlet::new`], [`NewCard::new`],
+    /// [`NewCard::register`] and [`Registration::new`].
+    pub fn new(params: &Params, number: usize) -> impl PinInit<Self, Error> {
+        let assembled = assemble(params, number);
         pin_init::pin_init_scope(move || {
-            let (parent, card, node) = assembled?;
+            let (name, parent, node) = assembled?;
             Ok(try_pin_init!(Self {
-                node <- Registration::new(c"rtshm", node),
-                card,
+                node <- Registration::new(name, node),
                 parent,
             }))
         })
     }
 }
 
-fn assemble(params: &Params) -> Result<(faux::Registration, Card, Node)> {
+fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Registration, Node)> {
+    let &(name, id) = NAMES.get(number).ok_or(EINVAL)?;
     // Not a platform device: udev would call that one built-in.
-    let parent = faux::Registration::new(c"rtshm", None)?;
+    let parent = faux::Registration::new(name, None)?;
     let outlet = Outlet::new(params.capacity)?;
     let device: &Device<Bound> = parent.as_ref().as_ref();
     let names = Names {
-        id: c"RtShm",
+        id,
         driver: c"RtShm",
         short: c"rtshm shared memory",
         long: c"rtshm: audio to user space through a ring in shared memory",
     };
-    let mut card = NewCard::new(device, params.index, &names, this_module::<LocalModule>())?;
-    let endpoint = Endpoint::new(outlet.clone(), params.chunk_frames);
-    pcm::add_playback(&mut card, 0, c"RtShm", c"rtshm playback", endpoint)?;
+    let index = params.card_index(number);
+    let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
+    add_devices(&mut card, &outlet, params.chunk_frames)?;
     let card = card.register()?;
 
     let geometry = outlet.geometry();
@@ -95,8 +119,22 @@ fn assemble(params: &Params) -> Result<(faux::Registration, Card, Node)> {
         card_id: card.id(),
         module_version: version(),
     };
-    pr_info!("card {}, ring of {} KiB\n", info.card, info.capacity / 1024);
-    Ok((parent, card, Node { outlet, info }))
+    let ring_kib = info.capacity / 1024;
+    pr_info!("/dev/{name}: card {}, ring of {ring_kib} KiB\n", info.card);
+    Ok((name, parent, Node::new(outlet, info, card)))
+}
+
+/// Adds the PCM device, the mixer, and files that tell of them.
+fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> Result {
+    let steering = Arc::new(Steering::new(), GFP_KERNEL)?;
+    let names = pcm::Names {
+        id: c"RtShm",
+        name: c"rtshm",
+    };
+    let endpoint = Endpoint::new(outlet.clone(), steering.clone(), chunk_frames)?;
+    pcm::add::<Player, Recorder>(card, 0, &names, RECORDERS, endpoint)?;
+    mixer::add(card, outlet, &steering)?;
+    proc::add_files(card, outlet, &steering)
 }
 
 /// The module's version, NUL-padded.

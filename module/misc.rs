@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Misc devices with `poll()` and data of their own.
+//! Misc devices with `poll()`, an attribute `remove` and data of their own.
 //!
-//! `kernel::miscdevice` has neither. This takes its file operations as they are, adds `poll`, and
-//! registers the device inside of an object that `open` can reach.
+//! `kernel::miscdevice` has none of these. This takes its file operations as they are, adds `poll`,
+//! and registers the device inside of an object that `open` and the attribute can reach.
 
 use core::{
     marker::PhantomPinned,
-    ptr, //
+    ptr,
+    slice, //
 };
 
 use kernel::{
     bindings,
-    error::to_result,
+    error::{
+        from_result,
+        to_result, //
+    },
+    ffi,
     fs::File,
     miscdevice::{
         MiscDevice,
@@ -20,6 +25,7 @@ use kernel::{
         MiscDeviceRegistration, //
     },
     prelude::*,
+    str::kstrtobool_bytes,
     sync::poll::PollTable,
     types::{
         ForeignOwnable,
@@ -38,13 +44,19 @@ pub trait PollDevice: MiscDevice {
         file: &File,
         table: &PollTable<'_>,
     ) -> u32;
+
+    /// Root has written a true value to the attribute `remove`, in process context: what stands
+    /// behind the device is to go, and only the node itself to stay.
+    fn remove(data: &Self::Data) -> Result;
 }
 
-/// A registered device; dropping it takes the node away, and open files stay as they are.
+/// A registered device; dropping it takes the node away, waits for an attribute that is being
+/// written, and leaves open files as they are.
 ///
 /// # Invariants
 ///
-/// `inner` is a registered misc device whose file operations are [`Table::FOPS`] of `T`.
+/// `inner` is a registered misc device whose file operations and attributes are those of
+/// [`Table`] of `T`.
 #[pin_data(PinnedDrop)]
 #[repr(C)]
 pub struct Registration<T: PollDevice> {
@@ -74,6 +86,7 @@ impl<T: PollDevice> Registration<T> {
             inner <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
                 let mut device = MiscDeviceOptions { name }.into_raw::<T>();
                 device.fops = Table::<T>::FOPS;
+                device.groups = ptr::from_ref(Table::<T>::GROUPS).cast_mut().cast();
                 // SAFETY: The slot is memory for the device.
                 unsafe { slot.write(device) };
                 // SAFETY: The device is pinned, and deregistered before its memory goes.
@@ -111,6 +124,48 @@ impl<T: PollDevice> Table<T> {
         fops.poll = Some(Self::poll);
         fops
     };
+
+    const REMOVE: &'static bindings::device_attribute = &{
+        let mut remove: bindings::device_attribute = pin_init::zeroed();
+        remove.attr.name = c"remove".to_bytes_with_nul().as_ptr();
+        remove.attr.mode = 0o200;
+        remove.__bindgen_anon_2.store = Some(Self::remove);
+        remove
+    };
+
+    const ATTRIBUTES: &'static [*const bindings::attribute; 2] = &[&Self::REMOVE.attr, ptr::null()];
+
+    const GROUP: &'static bindings::attribute_group = &{
+        let mut group: bindings::attribute_group = pin_init::zeroed();
+        group.__bindgen_anon_2.attrs_const = Self::ATTRIBUTES.as_ptr();
+        group
+    };
+
+    const GROUPS: &'static [*const bindings::attribute_group; 2] = &[Self::GROUP, ptr::null()];
+
+    /// # Safety
+    ///
+    /// Called by the kernel for a device of `T`, with `count` bytes at `bytes`.
+    unsafe extern "C" fn remove(
+        device: *mut bindings::device,
+        _attribute: *mut bindings::device_attribute,
+        bytes: *const ffi::c_char,
+        count: usize,
+    ) -> isize {
+        // SAFETY: `misc_register` made the device, and left the misc device there: the first field
+        // of a `Registration`. The kernel waits for this function before the device goes.
+        let registration = unsafe { &*bindings::dev_get_drvdata(device).cast::<Registration<T>>() };
+        // SAFETY: By the contract of this function.
+        let bytes = unsafe { slice::from_raw_parts(bytes.cast::<u8>(), count) };
+        from_result(|| {
+            if !kstrtobool_bytes(bytes)? {
+                return Err(EINVAL);
+            }
+            T::remove(&registration.data)?;
+            // CAST: A page at most.
+            Ok(count as isize)
+        })
+    }
 
     /// # Safety
     ///

@@ -4,6 +4,11 @@
 //!
 //! Opened for reading and writing it makes the caller the one consumer, who may map the region and
 //! wait with `poll()`. Opened for reading it tells, by ioctl and fdinfo, and nothing else.
+//!
+//! The card can be taken away while the node stays, since an attribute cannot remove the device that
+//! it is of. No lock is taken for that: who comes first does it, and the module's exit waits for an
+//! attribute that is being written. An `open()` at the same moment finds either no node or one that
+//! nothing comes from any more.
 
 use kernel::{
     bindings,
@@ -22,6 +27,10 @@ use kernel::{
     seq_file::SeqFile,
     seq_print,
     sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
         poll::PollTable,
         Arc, //
     },
@@ -40,6 +49,7 @@ use crate::{
         },
         plain, //
     },
+    alsa::card::Card,
     misc::{
         PollDevice,
         Registration, //
@@ -56,10 +66,23 @@ const STATUS: u32 = _IOR::<Status>(ioctl::MAGIC as u32, ioctl::STATUS as u32);
 
 /// What stands behind a node.
 pub struct Node {
-    /// The producing end.
-    pub outlet: Arc<Outlet>,
-    /// What the device is.
-    pub info: Info,
+    outlet: Arc<Outlet>,
+    info: Info,
+    card: Card,
+    /// Whether somebody takes the card away, or has done so.
+    is_removed: AtomicFlag,
+}
+
+impl Node {
+    /// The node of `card`, which feeds `outlet` and is described by `info`.
+    pub fn new(outlet: Arc<Outlet>, info: Info, card: Card) -> Self {
+        Self {
+            outlet,
+            info,
+            card,
+            is_removed: AtomicFlag::new(false),
+        }
+    }
 }
 
 /// An open file of a node.
@@ -76,6 +99,10 @@ impl MiscDevice for Handle {
 
     fn open(file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
         let node = Registration::data(misc);
+        // ORDERING: Relaxed; who does not see it yet will be told by `poll()`.
+        if node.is_removed.load(Relaxed) {
+            return Err(ENODEV);
+        }
         let seat = match file.flags() & flags::O_ACCMODE {
             flags::O_RDONLY => None,
             flags::O_RDWR => {
@@ -142,6 +169,9 @@ impl MiscDevice for Handle {
             xruns,
             faults,
             wakeups,
+            clock_ratio,
+            volume_gain,
+            volume_on,
         } = me.outlet.status();
         seq_print!(m, "rtshm-role:\t{role}\n");
         seq_print!(m, "rtshm-capacity:\t{}\n", me.info.capacity);
@@ -163,6 +193,9 @@ impl MiscDevice for Handle {
         seq_print!(m, "rtshm-xruns:\t{xruns}\n");
         seq_print!(m, "rtshm-faults:\t{faults}\n");
         seq_print!(m, "rtshm-wakeups:\t{wakeups}\n");
+        seq_print!(m, "rtshm-clock-ratio:\t{clock_ratio}\n");
+        seq_print!(m, "rtshm-volume-gain:\t{volume_gain}\n");
+        seq_print!(m, "rtshm-volume-on:\t{volume_on}\n");
     }
 }
 
@@ -181,6 +214,21 @@ impl PollDevice for Handle {
         if ready.faulty {
             mask |= bindings::POLLERR;
         }
+        if ready.ended {
+            mask |= bindings::POLLHUP;
+        }
         mask
+    }
+
+    fn remove(node: &Node) -> Result {
+        // ORDERING: Relaxed; it only decides who does it.
+        if node.is_removed.xchg(true, Relaxed) {
+            return Err(ENODEV);
+        }
+        node.card.disconnect();
+        // Behind all that the card had to tell.
+        node.outlet.end();
+        pr_info!("card {} was taken away\n", node.info.card);
+        Ok(())
     }
 }

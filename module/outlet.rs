@@ -36,7 +36,8 @@ use crate::{
         memory::Writer,
         record::{
             Format,
-            State, //
+            State,
+            Volume, //
         },
         sync::{
             AtomicU32,
@@ -58,6 +59,8 @@ pub struct Readiness {
     pub readable: bool,
     /// The consumer was found faulty.
     pub faulty: bool,
+    /// Nothing comes any more.
+    pub ended: bool,
 }
 
 /// The producing end of one region.
@@ -82,6 +85,8 @@ pub struct Outlet {
     owing: AtomicU32,
     /// Whether the consumer was found faulty.
     faulty: AtomicU32,
+    /// Whether nothing comes any more.
+    ended: AtomicU32,
 }
 
 impl Outlet {
@@ -105,6 +110,7 @@ impl Outlet {
                 urgent: AtomicU64::new(0),
                 owing: AtomicU32::new(0),
                 faulty: AtomicU32::new(0),
+                ended: AtomicU32::new(0),
             }),
             GFP_KERNEL,
         )
@@ -150,6 +156,20 @@ impl Outlet {
         result
     }
 
+    /// Ends it for good, after what produces has gone: a stream that is left stops, and `poll()`
+    /// tells that nothing comes any more.
+    pub fn end(&self) {
+        self.with_feed(|feed| {
+            if feed.is_active() {
+                feed.state(State::Stop, timer::now());
+            }
+        });
+        // ORDERING: Release, paired with the Acquire in `Seat::poll`: whoever sees this sees all
+        // there is. Whoever does not is on the wait queue, whose lock comes next.
+        self.ended.store_release(1);
+        self.wait.notify_all();
+    }
+
     /// Bytes published behind `read_count`, or `None` where that is not between the last one that
     /// was accepted and what is published.
     fn unread(&self, read_count: u64) -> Option<u64> {
@@ -163,15 +183,18 @@ impl Outlet {
     /// How the device does.
     pub fn status(&self) -> Status {
         let consumer_pid = self.seat.lock().map_or(0, Pid::unsigned_abs);
-        let (totals, format, state, write_count, read_count) = self.with_feed(|feed| {
-            (
-                feed.totals(),
-                feed.format(),
-                feed.last_state(),
-                feed.write_count(),
-                feed.claimed_read_count(),
-            )
-        });
+        let (totals, format, state, volume, clock_ratio, write_count, read_count) =
+            self.with_feed(|feed| {
+                (
+                    feed.totals(),
+                    feed.format(),
+                    feed.last_state(),
+                    feed.last_volume(),
+                    feed.clock_ratio(),
+                    feed.write_count(),
+                    feed.claimed_read_count(),
+                )
+            });
         let Totals {
             chunks,
             frames,
@@ -191,6 +214,11 @@ impl Outlet {
             chunk_frames,
             reserved: _,
         } = format;
+        let Volume {
+            gain: volume_gain,
+            on: volume_on,
+            time_stamp: _,
+        } = volume;
         Status {
             state: state.map_or(0, State::as_raw),
             consumer_pid,
@@ -210,6 +238,9 @@ impl Outlet {
             xruns,
             faults,
             wakeups,
+            clock_ratio,
+            volume_gain,
+            volume_on,
         }
     }
 }
@@ -263,7 +294,12 @@ impl Seat {
     pub fn poll(&self, file: &File, table: &PollTable<'_>) -> Readiness {
         let outlet = &self.outlet;
         table.register_wait(file, &outlet.wait);
-        let (read_count, threshold) = self.arm();
+        // ORDERING: Acquire, paired with the Release in `Outlet::end`.
+        let ended = outlet.ended.load_acquire() != 0;
+        let (read_count, mut threshold) = self.arm();
+        if ended {
+            threshold = 1;
+        }
         // ORDERING: Relaxed, like the other loads here: the fence in `Gate::arm` orders them behind
         // the arming. Partner: the stores in `with_feed`.
         if outlet.owing.load_relaxed() != 0 {
@@ -285,6 +321,7 @@ impl Seat {
         Readiness {
             readable: !faulty && (unread >= threshold || (1..=unread).contains(&urgent)),
             faulty,
+            ended,
         }
     }
 

@@ -15,13 +15,19 @@ use crate::{
 /// Fewest and most frames in a chunk.
 const CHUNK_FRAMES: (u32, u32) = (16, 4096);
 
+/// Most cards.
+pub const DEVICES_MAX: usize = 8;
+
 /// Highest index of an ALSA card.
 const INDEX_MAX: i32 = 31;
 
 /// What the module was loaded with.
 pub struct Params {
-    /// ALSA's index of the card, negative for the first that is free.
-    pub index: i32,
+    /// How many cards to make.
+    pub devices: usize,
+    /// ALSA's index of the first card, with those of the others behind it; negative for any that are
+    /// free.
+    index: i32,
     /// Bytes in the ring.
     pub capacity: u64,
     /// Most frames in a chunk.
@@ -35,11 +41,24 @@ impl Params {
     ///
     /// `EINVAL`, with a line in the log, for a value out of range.
     pub fn read() -> Result<Self> {
+        let devices = module_parameters::devices.value();
         let index = module_parameters::index.value();
         let ring_kib = module_parameters::ring_kib.value();
         let chunk_frames = module_parameters::chunk_frames.value();
         if !(-1..=INDEX_MAX).contains(&index) {
             pr_err!("index={index} is no card: use 0 to {INDEX_MAX}, or -1 for any\n");
+            return Err(EINVAL);
+        }
+        // CAST: Widening.
+        let count = devices as usize;
+        if !(1..=DEVICES_MAX).contains(&count) {
+            pr_err!("devices={devices} is no number of cards: use 1 to {DEVICES_MAX}\n");
+            return Err(EINVAL);
+        }
+        // CAST: Small by the checks above, and so is all that follows.
+        let last = INDEX_MAX.wrapping_sub(count as i32).wrapping_add(1);
+        if index > last {
+            pr_err!("index={index} leaves no room for {devices} cards: use up to {last}\n");
             return Err(EINVAL);
         }
         let capacity = u64::from(ring_kib).saturating_mul(1024);
@@ -54,9 +73,20 @@ impl Params {
             return Err(EINVAL);
         }
         Ok(Self {
+            devices: count,
             index,
             capacity,
             chunk_frames,
         })
+    }
+    /// The index of the card of instance `number`, negative for any that is free.
+    pub fn card_index(&self, number: usize) -> i32 {
+        match self.index {
+            0.. => {
+                // CAST: Below `DEVICES_MAX`.
+                self.index.wrapping_add(number as i32)
+            }
+            any => any,
+        }
     }
 }

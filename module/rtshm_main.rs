@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rtshm: a virtual sound card whose output user space reads from shared memory.
+//! rtshm: virtual sound cards whose output user space reads from shared memory.
 //!
 //! See `Documentation/module.rst`.
 
@@ -23,11 +23,17 @@ pub mod feed;
 pub mod grid;
 pub mod instance;
 pub mod misc;
+pub mod mixer;
 pub mod node;
 pub mod outlet;
 pub mod pages;
 pub mod params;
+pub mod player;
+pub mod proc;
+pub mod recorder;
 pub mod sample;
+pub mod steering;
+pub mod tap;
 
 module! {
     type: RtShm,
@@ -36,9 +42,13 @@ module! {
     description: "Virtual sound card with a shared-memory ring",
     license: "GPL v2",
     params: {
+        devices: u32 {
+            default: 1,
+            description: "Number of cards, 1 to 8",
+        },
         index: i32 {
             default: -1,
-            description: "ALSA index of the card, -1 for the first free one",
+            description: "ALSA index of the first card, the others follow; -1 for free ones",
         },
         ring_kib: u32 {
             default: 1024,
@@ -51,20 +61,23 @@ module! {
     },
 }
 
-/// The module: its card.
-#[pin_data]
+/// The module: its cards.
 pub struct RtShm {
-    #[pin]
-    instance: Instance,
+    // Never read: dropped with the module.
+    _instances: KVec<Pin<KBox<Instance>>>,
 }
 
-impl kernel::InPlaceModule for RtShm {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            let params = Params::read()?;
-            Ok(try_pin_init!(Self {
-                instance <- Instance::new(&params),
-            }))
+impl kernel::Module for RtShm {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let params = Params::read()?;
+        let mut instances = KVec::with_capacity(params.devices, GFP_KERNEL)?;
+        for number in 0..params.devices {
+            // Where one fails, those before it go as they would with the module.
+            let instance = KBox::pin_init(Instance::new(&params, number), GFP_KERNEL)?;
+            instances.push_within_capacity(instance)?;
+        }
+        Ok(Self {
+            _instances: instances,
         })
     }
 }

@@ -111,13 +111,28 @@ impl Drop for NewCard {
 ///
 /// # Invariants
 ///
-/// The card is registered.
+/// The card is registered, or disconnected after that.
 pub struct Card(NewCard);
 
 // SAFETY: What `&self` gives access to does not change after registration.
 unsafe impl Sync for Card {}
 
 impl Card {
+    /// Takes the card away from user space, whoever uses it: its devices go, streams stop, and open
+    /// files are good for nothing but closing. What belongs to the card lives until it is dropped.
+    ///
+    /// For process context; more than once is as good as once. Takes ALSA's locks, the stream locks
+    /// among them, and waits for calls of the card's controls that are under way.
+    ///
+    /// It is left to the drop to free the card, and not to the last user to go: ALSA puts a file's
+    /// reference to the module before the file's reference to the card, so that the module might be
+    /// gone when the card calls it to be freed.
+    pub fn disconnect(&self) {
+        // SAFETY: By the invariants the card is valid. ALSA does its own locking, against users as
+        // well as against another caller.
+        unsafe { sys::snd_card_disconnect(self.0.as_ptr()) };
+    }
+
     /// The card's index, as in `hw:N`.
     pub fn index(&self) -> u32 {
         // SAFETY: By the invariants the card is valid, and its number never changes.

@@ -12,7 +12,7 @@ Exit codes:
   0    done; also after SIGINT or SIGTERM
   1    another error
   2    wrong usage
-  3    no such device: the rtshm module is not loaded
+  3    no such device: the rtshm module is not loaded, or the card was taken away
   4    module and program do not go together, or the ring is corrupt
   5    the device is in use by another process
   6    the sound card cannot be used
@@ -40,7 +40,8 @@ const STATUS_JSON: &str = "\
 Fields of the JSON (--json); the counters are the module's since it was loaded:
   device, card, card_id, module_version, abi_version
                             what the device is
-  state                     none (before the first stream), running, paused, draining, stopped, xrun
+  state                     none (before the first stream), running, paused, draining, stopped, xrun,
+                            suspended
   stream                    of the last stream: format, rate, channels, period_frames,
                             buffer_frames, chunk_frames; null before the first
   consumer_pid, consumer_name
@@ -51,7 +52,10 @@ Fields of the JSON (--json); the counters are the module's since it was loaded:
   chunks, frames            chunks delivered, frames in them
   lost_frames, lost_records frames that did not fit into the ring, places where they are missing
   streams, xruns            streams begun, streams that ended because the application was late
-  faults, wakeups           consumers found faulty, times that a sleeping one was woken";
+  faults, wakeups           consumers found faulty, times that a sleeping one was woken
+  clock_ppm                 speed of the card's clock, as its distance from nominal in parts per
+                            million; null while it stands still
+  volume_db, muted          the mixer's Master Playback Volume and Switch";
 
 const LIST_JSON: &str = "\
 Fields of the JSON (--json), an array with an object for each device:

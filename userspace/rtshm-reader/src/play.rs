@@ -9,7 +9,7 @@ use std::time::Duration;
 use alsa::poll::pollfd;
 use anyhow::{anyhow, Result};
 use nix::libc::{EINTR, POLLIN};
-use rtshm::Consumer;
+use rtshm::{Consumer, Error};
 
 use crate::cli::PlayOptions;
 use crate::clock::{now, SECOND};
@@ -51,10 +51,11 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
 fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signals) -> Result<()> {
     let mut sleep = Sleep::new();
     let mut asked = false;
+    let mut gone = None;
     loop {
         let wait = player.step(consumer, now())?;
         if wait == Wait::Done {
-            return Ok(());
+            return gone.map_or(Ok(()), Err);
         }
         let woken = sleep.until(wait, consumer.as_fd(), signals.as_fd(), player.sink())?;
         if woken.ring || woken.sink {
@@ -63,7 +64,16 @@ fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signa
         }
         if woken.ring_error {
             // Says which.
-            consumer.wait(Some(Duration::ZERO))?;
+            match consumer.wait(Some(Duration::ZERO)) {
+                Err(error @ Error::Gone) => {
+                    // What it played shall be heard.
+                    gone = Some(error.into());
+                    player.finish(now());
+                }
+                others => {
+                    others?;
+                }
+            }
         }
         while woken.signal && signals.next() {
             if asked {

@@ -126,8 +126,10 @@ pub enum Error {
     #[error("the kernel has found this consumer faulty and stopped feeding it: reopen the device")]
     Faulty,
 
-    /// `poll()` says that the file is no longer good: `POLLHUP` or `POLLNVAL`.
-    #[error("the device is gone: load the module with `modprobe rtshm` and open it again")]
+    /// Root has taken the card away, and all that it played has been popped.
+    #[error(
+        "the card was taken away: load the module anew with `modprobe -r rtshm` and `modprobe rtshm`"
+    )]
     Gone,
 }
 
@@ -230,6 +232,9 @@ impl fmt::Display for Cause<'_> {
             ),
             Malformed::Format { rate, channels } => {
                 write!(f, "a format of {rate} Hz and {channels} channels")
+            }
+            Malformed::Volume { gain, on } => {
+                write!(f, "a volume of {gain}/100 dB with its switch at {on}")
             }
         }
     }

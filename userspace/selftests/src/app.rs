@@ -73,8 +73,12 @@ pub(crate) struct App {
 impl App {
     /// Opens the card and prepares a stream.
     pub(crate) fn open(setup: &Setup) -> Result<Self> {
-        let pcm =
-            PCM::new(module::PCM, Direction::Playback, false).context("cannot open the PCM")?;
+        Self::open_on(module::PCM, setup)
+    }
+
+    /// Opens the PCM of this name and prepares a stream.
+    pub(crate) fn open_on(name: &str, setup: &Setup) -> Result<Self> {
+        let pcm = PCM::new(name, Direction::Playback, false).context("cannot open the PCM")?;
         let mut app = Self { pcm, setup: *setup };
         app.set_up(setup).context("cannot set the PCM up")?;
         Ok(app)
@@ -190,6 +194,20 @@ impl Aplay {
             .stderr(Stdio::piped());
         let child = command.spawn().context("cannot start aplay")?;
         Ok(Self { child, file })
+    }
+
+    /// Waits for its end, and fails unless it failed.
+    pub(crate) fn finish_failing(self) -> Result<()> {
+        let output = self.child.wait_with_output()?;
+        fs::remove_file(&self.file)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(1) && said.starts_with("aplay: "),
+            "aplay: {}: {}",
+            output.status,
+            said.trim_end()
+        );
+        Ok(())
     }
 
     /// Waits for its end, and fails where it failed or had something to say.

@@ -6,6 +6,7 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod desktop;
 mod harness;
 mod kernel_log;
 mod material;
@@ -16,8 +17,10 @@ mod storm;
 mod tape;
 mod tests;
 mod time;
+mod wav;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -27,6 +30,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
+    /// Which tests
+    #[arg(long, value_enum, default_value_t = Suite::Card)]
+    suite: Suite,
+
     /// List the tests and run none
     #[arg(long)]
     list: bool,
@@ -55,19 +62,53 @@ struct Cli {
     play_role: Option<process::Role>,
 }
 
+/// Tests that are run together.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Suite {
+    /// The card, its device and rtshm-reader
+    Card,
+    /// PipeWire and WirePlumber on the card
+    Pipewire,
+}
+
+impl Suite {
+    fn tests(self) -> Vec<harness::Test> {
+        match self {
+            Self::Card => tests::all(),
+            Self::Pipewire => tests::pipewire(),
+        }
+    }
+
+    fn warm_up(self) -> &'static [harness::Test] {
+        match self {
+            Self::Card => &[],
+            Self::Pipewire => tests::WARM_UP,
+        }
+    }
+
+    /// After this long a test hangs. The slowest takes a tenth of it on an idle machine, but for
+    /// the one that plays for a minute.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Card => Duration::from_secs(60),
+            Self::Pipewire => Duration::from_secs(300),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.storms.set();
-    let tests = tests::all();
     if let Some([worker, round]) = cli.storm_consumer.as_deref() {
         let round = round.parse().unwrap_or_default();
         return harness::conclude(storm::consumer::live(worker, round));
     }
+    let tests = cli.suite.tests();
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }
     if let Some(name) = &cli.run {
-        return harness::run_here(&tests, name);
+        return harness::run_here(name);
     }
     let chosen: Vec<_> = tests
         .into_iter()
@@ -80,7 +121,10 @@ fn main() -> ExitCode {
             println!("{}", test.name);
         }
     } else if !chosen.is_empty() {
-        return harness::run_all(&chosen, cli.verbose);
+        for test in cli.suite.warm_up() {
+            harness::warm_up(test, cli.suite.limit());
+        }
+        return harness::run_all(&chosen, cli.suite.limit(), cli.verbose);
     }
     if chosen.is_empty() {
         eprintln!("rtshm-selftest: no test matches (see --list)");

@@ -22,6 +22,9 @@ pub(crate) const CARD: &str = "RtShm";
 /// The PCM without any conversion.
 pub(crate) const PCM: &str = "hw:RtShm";
 
+/// Takes the card away when root writes 1 to it.
+pub(crate) const REMOVE: &str = "/sys/class/misc/rtshm/remove";
+
 /// The arguments that the module was loaded with by a test, for the tests after it.
 const ARGUMENTS: &str = "/run/rtshm-selftest.arguments";
 
@@ -35,7 +38,8 @@ pub(crate) fn ready_with(arguments: &str) -> Result<()> {
     if is_loaded() {
         // What the test before has left behind goes with its last process.
         wait_until("the device to be unused", || Ok(refcount()? == 0))?;
-        if loaded_arguments() == arguments {
+        // A test that failed may have left the module without a card.
+        if loaded_arguments() == arguments && Device::open(NODE).is_ok() {
             return Ok(());
         }
         unload()?;
@@ -87,6 +91,11 @@ pub(crate) fn unload() -> Result<()> {
 /// Tries to unload the module, as `rmmod` does it.
 pub(crate) fn try_unload() -> Result<(), Errno> {
     delete_module(c"rtshm", DeleteModuleFlags::O_NONBLOCK)
+}
+
+/// Takes the card away.
+pub(crate) fn take_card_away() -> Result<()> {
+    fs::write(REMOVE, "1\n").context(REMOVE)
 }
 
 /// Checks that the module cannot be unloaded now, neither by the system call nor by `rmmod`.

@@ -151,3 +151,17 @@ fn a_consumer_found_faulty_ends_it() {
     let error = play(&mut player, &mut consumer, &signals).unwrap_err();
     assert!(matches!(error.downcast_ref::<Error>(), Some(Error::Faulty)));
 }
+
+#[test]
+fn a_card_that_was_taken_away_ends_it() {
+    watchdog();
+    let signals = Signals::take_over().unwrap();
+    // Polls as the device does then: POLLHUP.
+    let (read, write) = nix::unistd::pipe().unwrap();
+    drop(write);
+    let kernel = Fake::new();
+    let mut consumer = kernel.consumer_polling(read).unwrap();
+    let mut player = player("null", false, &consumer);
+    let error = play(&mut player, &mut consumer, &signals).unwrap_err();
+    assert!(matches!(error.downcast_ref::<Error>(), Some(Error::Gone)));
+}

@@ -21,6 +21,11 @@ fn bad_values() -> Result<()> {
     module::ready()?;
     module::unload()?;
     let ours = [
+        "devices=0",
+        "devices=9",
+        "devices=4294967295",
+        "index=31 devices=2",
+        "index=25 devices=8",
         "index=32",
         "index=-2",
         "index=2147483647",
@@ -47,6 +52,8 @@ fn bad_values() -> Result<()> {
     }
     // These do not even parse, which the kernel itself says.
     for arguments in [
+        "devices=-1",
+        "devices=two",
         "index=one",
         "index=",
         "ring_kib=-1",
