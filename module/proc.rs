@@ -138,9 +138,9 @@ impl Text for Stream {
 impl Text for Clock {
     fn show(&self, to: &SeqFile) {
         // CAST: A small number.
-        let source = SOURCES.get(self.steering.source() as usize);
-        let name = source.copied().unwrap_or(c"?");
-        line(to, "source:", fmt!("{name}"));
+        if let Some(name) = SOURCES.get(self.steering.source() as usize) {
+            line(to, "source:", fmt!("{name}"));
+        }
         line(to, "pitch:", fmt!("{}", self.steering.pitch()));
         let request = self.outlet.with_feed(|feed| feed.rate_request());
         match request {

@@ -2,7 +2,12 @@
 
 //! What a PCM can do.
 
-use kernel::prelude::*;
+use core::slice;
+
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 use super::sys;
 
@@ -24,18 +29,19 @@ impl SampleFormat {
     /// 32-bit floats, little-endian.
     pub const FLOAT_LE: Self = Self(sys::SNDRV_PCM_FORMAT_FLOAT_LE);
 
-    /// ALSA's name of the format, as in `S16_LE`, for the formats above.
+    /// ALSA's name of the format, as in `S16_LE`.
     pub fn name(self) -> &'static CStr {
-        // Not by `snd_pcm_format_name`: a `CStr` of its result counts bytes by arithmetic that panics.
-        match self {
-            Self::U8 => c"U8",
-            Self::S16_LE => c"S16_LE",
-            Self::S24_LE => c"S24_LE",
-            Self::S24_3LE => c"S24_3LE",
-            Self::S32_LE => c"S32_LE",
-            Self::FLOAT_LE => c"FLOAT_LE",
-            _ => c"?",
-        }
+        // CAST: ALSA numbers formats from 0 to 63, and has a name for any number.
+        let format = self.0 as sys::snd_pcm_format_t;
+        // SAFETY: The function only looks its argument up, and returns a string that lives as long as
+        // ALSA does.
+        let bytes = unsafe {
+            let name = sys::snd_pcm_format_name(format);
+            // OVERFLOW: The length of an object in memory. `CStr::from_ptr()` would check.
+            slice::from_raw_parts(name, bindings::strlen(name).wrapping_add(1))
+        };
+        // SAFETY: They end with the first NUL.
+        unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }
     }
 
     /// The byte that silence consists of, in the formats above.

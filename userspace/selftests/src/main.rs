@@ -99,11 +99,11 @@ impl Suite {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.storms.set();
+    let tests = cli.suite.tests();
     if let Some([worker, round]) = cli.storm_consumer.as_deref() {
         let round = round.parse().unwrap_or_default();
         return harness::conclude(storm::consumer::live(worker, round));
     }
-    let tests = cli.suite.tests();
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }

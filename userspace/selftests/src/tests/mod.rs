@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod hotplug;
 mod insight;
 mod instances;
 mod loss;
@@ -19,6 +20,7 @@ mod removal;
 mod storm;
 mod storm_seeded;
 mod tool;
+mod tracing;
 mod transport;
 mod unloading;
 mod waiting;
@@ -53,9 +55,11 @@ pub(crate) fn all() -> Vec<Test> {
         node::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
         insight::TESTS,
+        tracing::TESTS,
         instances::TESTS,
         removal::TESTS,
         unloading::TESTS,
