@@ -138,9 +138,8 @@ impl Text for Stream {
 impl Text for Clock {
     fn show(&self, to: &SeqFile) {
         // CAST: A small number.
-        if let Some(name) = SOURCES.get(self.steering.source() as usize) {
-            line(to, "source:", fmt!("{name}"));
-        }
+        let source = SOURCES.get(self.steering.source() as usize);
+        line(to, "source:", fmt!("{}", source.unwrap_or(&c"none")));
         line(to, "pitch:", fmt!("{}", self.steering.pitch()));
         let request = self.outlet.with_feed(|feed| feed.rate_request());
         match request {
