@@ -13,3 +13,4 @@
 #include <sound/tlv.h>
 
 #include "shim.h"
+#include "trace_rtshm.h"

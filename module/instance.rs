@@ -94,7 +94,6 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     let &(name, id) = NAMES.get(number).ok_or(EINVAL)?;
     // Not a platform device: udev would call that one built-in.
     let parent = faux::Registration::new(name, None)?;
-    let outlet = Outlet::new(params.capacity)?;
     let device: &Device<Bound> = parent.as_ref().as_ref();
     let names = Names {
         id,
@@ -104,6 +103,7 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     };
     let index = params.card_index(number);
     let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
+    let outlet = Outlet::new(params.capacity, card.index())?;
     add_devices(&mut card, &outlet, params.chunk_frames)?;
     let card = card.register()?;
 

@@ -5,6 +5,8 @@
 //! A recording has the layout of what is played. It is silent while nothing is, or something of
 //! another layout. It goes on whatever the player does, and the player never waits for it.
 
+use core::num::NonZeroU64;
+
 use kernel::prelude::*;
 
 use crate::{
@@ -30,6 +32,7 @@ use crate::{
         RATES,
         TICK_MIN, //
     },
+    pointer::Pointer,
     tap::{
         Cursor,
         Frames,
@@ -41,6 +44,9 @@ use crate::{
 /// that was played is gone.
 const TICK_MAX: u64 = 5_000_000;
 
+/// Time until the next look for what should be there, in nanoseconds: the player is late.
+const LATE: u64 = 1_000_000;
+
 /// What an open substream keeps.
 pub struct Recorder {
     /// While it runs.
@@ -49,6 +55,7 @@ pub struct Recorder {
     before: u64,
     /// Where the next period ends, in frames.
     period_end: u64,
+    pointer: Pointer,
 }
 
 impl Recorder {
@@ -87,6 +94,7 @@ impl Stream for Recorder {
             cursor: None,
             before: 0,
             period_end: 0,
+            pointer: Pointer::default(),
         })
     }
 
@@ -99,11 +107,12 @@ impl Stream for Recorder {
     }
 
     fn prepare(stream: &mut Locked<'_, Self>) -> Result {
-        let period_end = stream.config().period_frames.into();
+        let period_end = u64::from(stream.config().period_frames.get());
         *stream.state() = Self {
             cursor: None,
             before: 0,
             period_end,
+            pointer: Pointer::default(),
         };
         Ok(())
     }
@@ -132,9 +141,10 @@ impl Stream for Recorder {
 
     fn pointer(stream: &mut Locked<'_, Self>) -> usize {
         stream.advance(timer::now());
-        let buffer = u64::from(stream.config().buffer_frames.max(1));
-        // CAST: Below `buffer`.
-        (stream.position() % buffer) as usize
+        let buffer = stream.config().buffer_frames;
+        let position = stream.position();
+        // CAST: Widening.
+        stream.state().pointer.tell(position, buffer) as usize
     }
 
     fn tick(stream: &mut Locked<'_, Self>) {
@@ -145,12 +155,15 @@ impl Stream for Recorder {
         stream.advance(now);
         if stream.position() >= stream.state().period_end {
             stream.period_elapsed();
+            if stream.state().pointer.told() != stream.position() {
+                stream.period_elapsed();
+            }
         }
-        let period = u64::from(stream.config().period_frames.max(1));
+        let period = NonZeroU64::from(stream.config().period_frames);
         let position = stream.position();
         stream.state().period_end = position
             .wrapping_sub(position % period)
-            .wrapping_add(period);
+            .wrapping_add(period.get());
         stream.set_deadline(now);
     }
 }
@@ -209,7 +222,9 @@ impl Locked<'_, Recorder> {
         let monitor = self.device().monitor();
         let time = monitor.with_tap(|tap| cursor.time_of(tap, end));
         self.state().cursor = Some(cursor);
-        let earliest = now.saturating_add(TICK_MIN);
+        // What is due and not there comes with the player's next tick.
+        let wait = if time <= now { LATE } else { TICK_MIN };
+        let earliest = now.saturating_add(wait);
         self.set_timer(time.min(earliest.saturating_add(TICK_MAX)).max(earliest));
     }
 }

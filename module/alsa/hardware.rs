@@ -2,7 +2,12 @@
 
 //! What a PCM can do.
 
-use kernel::prelude::*;
+use core::slice;
+
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 use super::sys;
 
@@ -30,7 +35,13 @@ impl SampleFormat {
         let format = self.0 as sys::snd_pcm_format_t;
         // SAFETY: The function only looks its argument up, and returns a string that lives as long as
         // ALSA does.
-        unsafe { CStr::from_char_ptr(sys::snd_pcm_format_name(format)) }
+        let bytes = unsafe {
+            let name = sys::snd_pcm_format_name(format);
+            // OVERFLOW: The length of an object in memory. `CStr::from_ptr()` would check.
+            slice::from_raw_parts(name, bindings::strlen(name).wrapping_add(1))
+        };
+        // SAFETY: They end with the first NUL.
+        unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }
     }
 
     /// The byte that silence consists of, in the formats above.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -126,6 +126,10 @@ pub(crate) struct PlayOptions {
     #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = parse_latency)]
     pub(crate) latency: Duration,
 
+    /// What to do with the volume that the mixer of the virtual card says
+    #[arg(long, value_name = "WHAT", default_value = "apply")]
+    pub(crate) volume: VolumeUse,
+
     /// Exit when the first stream has been played to its end
     #[arg(long)]
     pub(crate) once: bool,
@@ -133,6 +137,15 @@ pub(crate) struct PlayOptions {
     /// Print a summary as JSON on standard output at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with the mixer's volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VolumeUse {
+    /// Play at that volume
+    Apply,
+    /// Play at full volume
+    Ignore,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
 
+use crate::storm::Settings;
 use crate::{kernel_log, tests};
 
 /// A test.
@@ -104,6 +105,7 @@ fn run_apart(test: &Test, limit: Duration) -> Result<(End, String)> {
     let mut output = File::from(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?);
     let child = Command::new("/proc/self/exe")
         .args(["--run", test.name])
+        .args(Settings::get().arguments())
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
@@ -135,7 +137,8 @@ fn wait(mut child: Child, group: Pid, limit: Duration) -> Option<ExitStatus> {
         // The receiver may have given up.
         let _ = done.send(child.wait());
     });
-    match ended.recv_timeout(limit) {
+    let storm = Duration::from_secs(Settings::get().storm_seconds.unwrap_or(0));
+    match ended.recv_timeout(limit + storm) {
         Ok(status) => status.ok(),
         Err(_) => {
             let _ = killpg(group, Signal::SIGKILL);

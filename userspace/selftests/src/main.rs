@@ -13,6 +13,7 @@ mod material;
 mod module;
 mod process;
 mod raw;
+mod storm;
 mod tape;
 mod tests;
 mod time;
@@ -48,6 +49,13 @@ struct Cli {
     /// Run one test in this process (what the program starts itself with)
     #[arg(long, value_name = "NAME", hide = true, conflicts_with_all = ["list", "filter"])]
     run: Option<String>,
+
+    #[command(flatten)]
+    storms: storm::Settings,
+
+    /// Be a hostile consumer of a storm, until killed: whose, and in which round
+    #[arg(long, num_args = 2, value_names = ["NAME", "ROUND"], hide = true)]
+    storm_consumer: Option<Vec<String>>,
 
     /// Be a process that tests need
     #[arg(long, value_name = "ROLE", hide = true)]
@@ -85,7 +93,8 @@ impl Suite {
     /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card | Self::Pipewire => Duration::from_secs(300),
+            Self::Card => Duration::from_secs(300),
+            Self::Pipewire => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
         }
     }
@@ -93,7 +102,12 @@ impl Suite {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.storms.set();
     let tests = cli.suite.tests();
+    if let Some([worker, round]) = cli.storm_consumer.as_deref() {
+        let round = round.parse().unwrap_or_default();
+        return harness::conclude(storm::consumer::live(worker, round));
+    }
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }

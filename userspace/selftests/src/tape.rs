@@ -123,7 +123,12 @@ impl Entry {
 
 /// Becomes the consumer and takes what is told to every consumer before anything else: the volume.
 pub(crate) fn attach() -> Result<Consumer> {
-    let mut consumer = Consumer::open(module::NODE)?;
+    attach_to(module::NODE)
+}
+
+/// As [`attach`], to the device of another card.
+pub(crate) fn attach_to(node: &str) -> Result<Consumer> {
+    let mut consumer = Consumer::open(node)?;
     let first = match consumer.pop()? {
         Some(event) => Some(Entry::of(&event)?),
         None => None,

@@ -16,7 +16,11 @@ use rtshm_module_tests::{
             State, //
         }, //
     },
-    clock::Clock,
+    clock::{
+        Clock,
+        Rate,
+        Speed, //
+    },
     feed::Feed,
     grid::Grid,
     sample::s16_to_f32, //
@@ -55,7 +59,7 @@ struct Card {
 impl Card {
     fn start(rate: u32, period: u32, limit: u32) -> Self {
         let mut region = Region::new(1 << 20);
-        let mut feed = Feed::new();
+        let mut feed = Feed::new(0);
         // SAFETY: The region is dropped last.
         let (writer, reader) = unsafe { region.ends() };
         feed.attach(writer, START - 1);
@@ -72,7 +76,7 @@ impl Card {
         feed.state(State::Start, START);
         let mut card = Self {
             feed,
-            clock: Clock::start(START, 0, rate),
+            clock: Clock::start(START, 0, Rate::new(rate, Speed::NOMINAL)),
             grid,
             buffer: 4 * u64::from(period),
             position: 0,

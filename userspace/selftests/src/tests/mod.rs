@@ -9,6 +9,7 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod hotplug;
 mod insight;
 mod instances;
 mod loss;
@@ -18,7 +19,9 @@ mod parameters;
 mod pipewire;
 mod removal;
 mod storm;
+mod storm_seeded;
 mod tool;
+mod tracing;
 mod transport;
 mod unloading;
 mod waiting;
@@ -53,13 +56,16 @@ pub(crate) fn all() -> Vec<Test> {
         node::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
         insight::TESTS,
+        tracing::TESTS,
         instances::TESTS,
         removal::TESTS,
         unloading::TESTS,
         storm::TESTS,
+        storm_seeded::TESTS,
     ]
     .concat()
 }

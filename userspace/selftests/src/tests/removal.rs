@@ -27,10 +27,10 @@ use crate::material::{noise, Material};
 use crate::module::{self, CARD, NODE, REMOVE};
 use crate::process::run;
 use crate::raw::Node;
-use crate::tape::{only_take, pop_all, Entry, Recorder, Take};
+use crate::tape::{attach, attach_to, only_take, pop_all, Entry, Recorder, Take};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
+tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, recorders_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
 
 /// Checks that the module goes, and comes back with a card that works.
 fn check_reload() -> Result<()> {
@@ -55,6 +55,7 @@ fn check_gone(card: u32) -> Result<()> {
     for place in [
         format!("/dev/snd/controlC{card}"),
         format!("/dev/snd/pcmC{card}D0p"),
+        format!("/dev/snd/pcmC{card}D0c"),
         format!("/proc/asound/{CARD}"),
         format!("/sys/class/sound/card{card}"),
     ] {
@@ -114,7 +115,7 @@ fn while_aplay_plays() -> Result<()> {
     module::ready()?;
     let node = Node::observer()?;
     let info = node.info()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let aplay = Aplay::start(&Setup::default(), &material)?;
     wait_for_frames(10_000)?;
@@ -143,7 +144,7 @@ fn while_aplay_plays() -> Result<()> {
 /// A writer that sleeps because the buffer is full is woken, and everything after that fails too.
 fn while_a_writer_sleeps() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let app = App::open(&Setup {
         buffer: 48_000,
@@ -185,7 +186,7 @@ fn while_a_writer_sleeps() -> Result<()> {
 
 fn while_paused() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::FloatLE, 1, 14_000, 1);
     let app = App::open(&Setup::of(&material))?;
     app.write(&material)?;
@@ -202,7 +203,7 @@ fn while_paused() -> Result<()> {
 
 fn while_draining() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let setup = Setup {
         buffer: 240_000,
         period: 24_000,
@@ -235,7 +236,7 @@ fn while_nothing_plays() -> Result<()> {
     module::ready()?;
     module::unload()?;
     module::load("")?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let app = App::open(&Setup::default())?;
     module::take_card_away()?;
     let tape = pop_until_gone(&mut consumer)?;
@@ -247,7 +248,7 @@ fn while_nothing_plays() -> Result<()> {
 /// What did not fit is told even then, and the end behind it.
 fn ring_is_full() -> Result<()> {
     module::ready_with("ring_kib=64")?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let aplay = Aplay::start(&Setup::default(), &material)?;
     let node = Node::observer()?;
@@ -292,6 +293,9 @@ fn waiters_are_woken() -> Result<()> {
     let node = Node::consumer()?;
     let page = node.consumer_page()?;
     page.as_consumer().wake_bytes.store_relaxed(1 << 19);
+    // The volume, which every consumer is told.
+    let told = node.status()?.write_count;
+    page.as_consumer().read_count.store_release(told);
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     epoll.add(
         node.file(),
@@ -355,6 +359,50 @@ fn controls_end() -> Result<()> {
     check_reload()
 }
 
+/// Recorders of the monitor, and one who has only opened it.
+fn recorders_end() -> Result<()> {
+    module::ready()?;
+    let mut consumer = attach()?;
+    let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
+    let aplay = Aplay::start(&Setup::default(), &material)?;
+    wait_for_frames(2_000)?;
+    let arecord = || {
+        Command::new("arecord")
+            .args(["-q", "-D", module::PCM, "-t", "raw", "-f", "S16_LE"])
+            .args(["-c", "2", "-r", "48000", "/dev/null"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    let recorders = [arecord()?, arecord()?];
+    wait_until("the recorders", || {
+        let runs = |number| {
+            let status = format!("/proc/asound/{CARD}/pcm0c/sub{number}/status");
+            fs::read_to_string(status).is_ok_and(|status| status.contains("RUNNING"))
+        };
+        Ok(runs(0) && runs(1))
+    })?;
+    wait_for_frames(2_000)?;
+    let waiting = PCM::new(module::PCM, Direction::Capture, false)?;
+    module::take_card_away()?;
+    for recorder in recorders {
+        let output = recorder.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(1) && said.starts_with("arecord: "),
+            "arecord: {}: {said}",
+            output.status
+        );
+    }
+    let errno = waiting.info().err().map(|error| error.errno());
+    ensure!(errno == Some(Errno::ENODEV as i32), "{errno:?}");
+    let take = only_take(&pop_until_gone(&mut consumer)?)?;
+    check_cut(&take, &material, &[State::Start, State::Stop])?;
+    aplay.finish_failing()?;
+    drop((waiting, consumer));
+    check_reload()
+}
+
 fn reader_plays_out_and_ends() -> Result<()> {
     module::ready()?;
     let reader = Command::new("rtshm-reader")
@@ -390,8 +438,8 @@ fn reader_plays_out_and_ends() -> Result<()> {
 /// Taking one away touches no other.
 fn other_cards_stay() -> Result<()> {
     module::ready_with("devices=2")?;
-    let mut first = Consumer::open(NODE)?;
-    let second = Recorder::start(Consumer::open("/dev/rtshm1")?, 1);
+    let mut first = attach()?;
+    let second = Recorder::start(attach_to("/dev/rtshm1")?, 1);
     let long = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let short = noise(Format::S16LE, 2, 30_000, 2);
     let aplay = Aplay::start(&Setup::default(), &long)?;
@@ -494,7 +542,7 @@ fn storm() -> Result<()> {
         Ok(())
     };
     let consume = || -> Result<()> {
-        let mut consumer = Consumer::open(NODE)?;
+        let mut consumer = attach()?;
         pop_until_gone(&mut consumer)?;
         Ok(())
     };
