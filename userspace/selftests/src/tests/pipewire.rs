@@ -13,7 +13,6 @@ use rtshm::State;
 use super::tests;
 use crate::app::{App, Setup};
 use crate::desktop::{signal, wait_until, Desktop, Object, LEADER, PATIENCE, SINK, SOURCE};
-use crate::harness::Test;
 use crate::material::{noise, numbered, Material};
 use crate::module;
 use crate::process::run;
@@ -22,28 +21,11 @@ use crate::wav;
 
 tests!(pipewire: names, plays, plays_at_another_rate, records, volume, a_minute, killed, ended, taken_away, follows);
 
-/// See [`super::WARM_UP`].
-pub(crate) const WARM_UP: &[Test] = &[Test {
-    name: "pipewire::warm_up",
-    run: warm_up,
-}];
-
 /// What is played.
 const FILE: &str = "/tmp/pipewire.wav";
 
 /// What is recorded.
 const RECORDING: &str = "/tmp/recording.wav";
-
-fn warm_up() -> Result<()> {
-    module::ready()?;
-    let desktop = Desktop::start()?;
-    desktop.watch(1)?;
-    finish(start_playing(
-        &desktop,
-        &noise(Format::S16LE, 2, 1_000, 0),
-        48_000,
-    )?)
-}
 
 /// What a user reads in a list of devices, and what programs find the card by.
 fn names() -> Result<()> {
