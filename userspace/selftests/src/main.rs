@@ -67,6 +67,8 @@ struct Cli {
 enum Suite {
     /// The card, its device and rtshm-reader
     Card,
+    /// What happens when an allocation fails; needs a kernel with fault injection
+    Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
 }
@@ -75,6 +77,7 @@ impl Suite {
     fn tests(self) -> Vec<harness::Test> {
         match self {
             Self::Card => tests::all(),
+            Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
         }
     }
@@ -82,16 +85,18 @@ impl Suite {
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card => Ok(()),
+            Self::Card | Self::Allocations => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
 
-    /// After this long a test hangs. The slowest takes a tenth of it on an idle machine.
+    /// After this long a test hangs. The slowest takes a tenth of it on the debug kernel and an idle
+    /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card => Duration::from_secs(60),
+            Self::Card => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
+            Self::Allocations => Duration::from_secs(1200),
         }
     }
 }

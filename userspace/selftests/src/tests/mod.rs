@@ -2,6 +2,7 @@
 
 //! The tests, in the order in which they run.
 
+mod allocations;
 mod appearance;
 mod bits;
 mod clients;
@@ -67,6 +68,11 @@ pub(crate) fn all() -> Vec<Test> {
         storm_seeded::TESTS,
     ]
     .concat()
+}
+
+/// Those that need a kernel with fault injection.
+pub(crate) fn allocations() -> Vec<Test> {
+    allocations::TESTS.to_vec()
 }
 
 /// Those that need PipeWire.
