@@ -12,6 +12,7 @@ mod material;
 mod module;
 mod process;
 mod raw;
+mod raw_pcm;
 mod tape;
 mod tests;
 mod time;
