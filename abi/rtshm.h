@@ -117,6 +117,12 @@
 #define RTSHM_CAPACITY_MIN	0x10000
 #define RTSHM_CAPACITY_MAX	0x4000000
 
+/* The speed of a clock that runs at its nominal rate: speeds are ratios to it times 2^32. */
+#define RTSHM_CLOCK_NOMINAL	(1ULL << 32)
+
+/* How far from RTSHM_CLOCK_NOMINAL a consumer can steer the clock: 1000 ppm. */
+#define RTSHM_CLOCK_SPAN	(RTSHM_CLOCK_NOMINAL / 1000)
+
 /*
  * Records start at multiples of this many bytes, so that two never share a cache line and the
  * samples of an RTSHM_AUDIO record are aligned to 32 bytes.
@@ -214,6 +220,14 @@ struct rtshm_producer_page {
 	struct rtshm_counters counters;
 	/** @stream: The stream as it is now. */
 	struct rtshm_stream stream;
+
+	/**
+	 * @clock_ratio: The speed at which the card's clock runs, as a ratio to the nominal rate
+	 * times 2^32; 0 while it stands still.
+	 */
+	__aligned_u64 clock_ratio;
+	/** @reserved2: 0. */
+	__aligned_u64 reserved2[3];
 } __attribute__((aligned(64)));
 
 /**
@@ -247,8 +261,17 @@ struct rtshm_consumer_page {
 	__u32 wake_bytes;
 	/** @reserved1: Leave at 0. */
 	__u32 reserved1;
+	/**
+	 * @rate_request: The speed at which the card's clock is to run, as a ratio to the nominal
+	 * rate times 2^32 (RTSHM_CLOCK_NOMINAL); 0 is no request.
+	 *
+	 * The kernel reads it at times of its own, so it is to be stored in one piece;
+	 * rtshm_request_rate() does. It is taken as at most RTSHM_CLOCK_SPAN from nominal, and
+	 * obeyed while the mixer's clock source is the consumer.
+	 */
+	__aligned_u64 rate_request;
 	/** @reserved2: Leave at 0. */
-	__aligned_u64 reserved2[7];
+	__aligned_u64 reserved2[6];
 } __attribute__((aligned(64)));
 
 /**
@@ -257,17 +280,19 @@ struct rtshm_consumer_page {
  * @RTSHM_FORMAT: A &struct rtshm_format.
  * @RTSHM_STATE: A &struct rtshm_state_change.
  * @RTSHM_LOST: A &struct rtshm_lost.
+ * @RTSHM_VOLUME: A &struct rtshm_volume.
  */
 enum rtshm_kind {
 	RTSHM_AUDIO	= 1,
 	RTSHM_FORMAT	= 2,
 	RTSHM_STATE	= 3,
 	RTSHM_LOST	= 4,
+	RTSHM_VOLUME	= 5,
 };
 
 /*
- * In the flags of an RTSHM_FORMAT or RTSHM_STATE record that describes a stream already under way:
- * the consumer has just attached, or the ring was too full for what led here.
+ * In the flags of an RTSHM_FORMAT, RTSHM_STATE or RTSHM_VOLUME record that describes what is already
+ * so: the consumer has just attached, or the ring was too full for what led here.
  */
 #define RTSHM_RESYNC		(1 << 0)
 
@@ -276,6 +301,10 @@ enum rtshm_kind {
  * position is that of the first of them.
  */
 #define RTSHM_SPANS_STREAMS	(1 << 1)
+
+/* Bounds of the gain in an RTSHM_VOLUME record, in hundredths of a decibel. */
+#define RTSHM_GAIN_MIN		(-10000)
+#define RTSHM_GAIN_MAX		0
 
 /**
  * struct rtshm_header - how every record starts
@@ -338,6 +367,8 @@ struct rtshm_format {
  * @RTSHM_STATE_STOP: It ended: all was played, or the application stopped it.
  * @RTSHM_STATE_DRAIN: The application has written its last frame; what is buffered still plays.
  * @RTSHM_STATE_XRUN: It ended because the application was late.
+ * @RTSHM_STATE_SUSPEND: The machine suspends: it stands still, and plays again (RTSHM_STATE_RESUME)
+ *	or ends (RTSHM_STATE_STOP).
  */
 enum rtshm_state {
 	RTSHM_STATE_START	= 1,
@@ -346,6 +377,7 @@ enum rtshm_state {
 	RTSHM_STATE_STOP	= 4,
 	RTSHM_STATE_DRAIN	= 5,
 	RTSHM_STATE_XRUN	= 6,
+	RTSHM_STATE_SUSPEND	= 7,
 };
 
 /**
@@ -368,6 +400,27 @@ struct rtshm_lost {
 	/** @frames: How many, from the record's position on. */
 	__aligned_u64 frames;
 	/** @time_stamp: When the first was due at the card: CLOCK_MONOTONIC, nanoseconds. */
+	__aligned_u64 time_stamp;
+};
+
+/**
+ * struct rtshm_volume - the body of an RTSHM_VOLUME record: what the mixer says
+ *
+ * The samples are at unity all the same; whoever makes them heard applies it to those behind this
+ * record.
+ */
+struct rtshm_volume {
+	/**
+	 * @gain: The Master Playback Volume in hundredths of a decibel, RTSHM_GAIN_MIN to
+	 * RTSHM_GAIN_MAX.
+	 */
+	__s32 gain;
+	/** @on: The Master Playback Switch: 1 is on, 0 is muted. */
+	__u32 on;
+	/**
+	 * @time_stamp: When it became so: CLOCK_MONOTONIC, nanoseconds; 0 where it never was
+	 * otherwise.
+	 */
 	__aligned_u64 time_stamp;
 };
 
@@ -433,6 +486,15 @@ struct rtshm_status {
 	__aligned_u64 faults;
 	/** @wakeups: Times those who wait in poll() or epoll were woken. */
 	__aligned_u64 wakeups;
+	/**
+	 * @clock_ratio: The speed at which the card's clock runs, as a ratio to the nominal rate
+	 * times 2^32; 0 while it stands still.
+	 */
+	__aligned_u64 clock_ratio;
+	/** @volume_gain: The Master Playback Volume in hundredths of a decibel. */
+	__s32 volume_gain;
+	/** @volume_on: The Master Playback Switch: 1 is on, 0 is muted. */
+	__u32 volume_on;
 };
 
 /* The ioctls only read; they work on any open file, with or without a consumer. */
@@ -445,16 +507,19 @@ static_assert(sizeof(struct rtshm_stream) == 32, "rtshm_stream");
 static_assert(sizeof(struct rtshm_producer_page) == 256, "rtshm_producer_page");
 static_assert(offsetof(struct rtshm_producer_page, write_count) == 64, "write_count");
 static_assert(offsetof(struct rtshm_producer_page, counters) == 128, "counters");
+static_assert(offsetof(struct rtshm_producer_page, clock_ratio) == 224, "clock_ratio");
 static_assert(sizeof(struct rtshm_consumer_page) == 128, "rtshm_consumer_page");
 static_assert(offsetof(struct rtshm_consumer_page, wake_bytes) == 64, "wake_bytes");
+static_assert(offsetof(struct rtshm_consumer_page, rate_request) == 72, "rate_request");
 static_assert(sizeof(struct rtshm_header) == RTSHM_HEADER_LEN, "rtshm_header");
 static_assert(sizeof(struct rtshm_audio_chunk) == RTSHM_AUDIO_OFFSET - RTSHM_HEADER_LEN,
 	      "rtshm_audio_chunk");
 static_assert(sizeof(struct rtshm_format) == 32, "rtshm_format");
 static_assert(sizeof(struct rtshm_state_change) == 16, "rtshm_state_change");
 static_assert(sizeof(struct rtshm_lost) == 16, "rtshm_lost");
+static_assert(sizeof(struct rtshm_volume) == 16, "rtshm_volume");
 static_assert(sizeof(struct rtshm_info) == 64, "rtshm_info");
-static_assert(sizeof(struct rtshm_status) == 112, "rtshm_status");
+static_assert(sizeof(struct rtshm_status) == 128, "rtshm_status");
 
 /**
  * rtshm_readable() - bytes of records that may be read now
@@ -513,6 +578,16 @@ static inline void rtshm_release(struct rtshm_consumer_page *consumer, __u64 rea
 }
 
 /**
+ * rtshm_request_rate() - ask the kernel to run the card's clock at another speed
+ * @consumer: The consumer page.
+ * @ratio: The ratio to the nominal rate times 2^32, or 0 for no request.
+ */
+static inline void rtshm_request_rate(struct rtshm_consumer_page *consumer, __u64 ratio)
+{
+	__atomic_store_n(&consumer->rate_request, ratio, __ATOMIC_RELAXED);
+}
+
+/**
  * rtshm_as_audio() - the body of an RTSHM_AUDIO record
  * @record: Its header.
  *
@@ -565,6 +640,17 @@ static inline const struct rtshm_state_change *rtshm_as_state(const struct rtshm
 static inline const struct rtshm_lost *rtshm_as_lost(const struct rtshm_header *record)
 {
 	return (const struct rtshm_lost *)(record + 1);
+}
+
+/**
+ * rtshm_as_volume() - the body of an RTSHM_VOLUME record
+ * @record: Its header.
+ *
+ * Return: The volume, in place.
+ */
+static inline const struct rtshm_volume *rtshm_as_volume(const struct rtshm_header *record)
+{
+	return (const struct rtshm_volume *)(record + 1);
 }
 
 #endif /* RTSHM_H */

@@ -8,7 +8,8 @@ use crate::abi::record::{
     self,
     Format,
     Lost,
-    StateChange, //
+    StateChange,
+    Volume, //
 };
 
 /// Records kept one by one; with more, the oldest are told in sum.
@@ -23,6 +24,8 @@ pub enum Body {
     State(StateChange),
     /// Of a `LOST` record.
     Lost(Lost),
+    /// Of a `VOLUME` record.
+    Volume(Volume),
 }
 
 impl Body {
@@ -33,6 +36,7 @@ impl Body {
             Self::Format(_) => size_of::<Format>(),
             Self::State(_) => size_of::<StateChange>(),
             Self::Lost(_) => size_of::<Lost>(),
+            Self::Volume(_) => size_of::<Volume>(),
         }) as u32
     }
 
@@ -42,6 +46,7 @@ impl Body {
             Self::Format(_) => record::FORMAT,
             Self::State(_) => record::STATE,
             Self::Lost(_) => record::LOST,
+            Self::Volume(_) => record::VOLUME,
         }
     }
 }
@@ -95,13 +100,7 @@ impl Backlog {
 
     /// Removes the oldest record owed.
     pub fn remove_first(&mut self) {
-        if self.len != 0 {
-            self.entries.rotate_left(1);
-            self.len = self.len.wrapping_sub(1);
-            if let Some(freed) = self.entries.last_mut() {
-                *freed = None;
-            }
-        }
+        self.remove(0);
     }
 
     /// Forgets everything.
@@ -110,8 +109,14 @@ impl Backlog {
     }
 
     /// Adds a record; returns whether there was room for it.
+    ///
+    /// A `VOLUME` record takes the place of an earlier one that only losses follow: nothing is to be
+    /// heard at that volume. So a slider that is moved while nothing fits takes no more room.
     #[must_use]
     pub fn push(&mut self, entry: Entry) -> bool {
+        if let Body::Volume(_) = entry.body {
+            self.supersede_volume();
+        }
         match self.entries.get_mut(self.len) {
             Some(free) => {
                 *free = Some(entry);
@@ -126,8 +131,12 @@ impl Backlog {
     /// whether it is.
     #[must_use]
     pub fn extend(&mut self, position: u64, frames: u64) -> bool {
-        let newest = self.len.wrapping_sub(1);
-        match self.entries.get_mut(newest) {
+        self.extend_at(self.len.wrapping_sub(1), position, frames)
+    }
+
+    /// As [`extend`](Self::extend), for the record at `index`.
+    fn extend_at(&mut self, index: usize, position: u64, frames: u64) -> bool {
+        match self.entries.get_mut(index) {
             Some(Some(Entry {
                 position: first,
                 body: Body::Lost(lost),
@@ -137,6 +146,51 @@ impl Backlog {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Removes the newest `VOLUME` record if only losses follow it, and joins what is one gap then.
+    fn supersede_volume(&mut self) {
+        let mut index = self.len;
+        loop {
+            // Past the oldest there is none.
+            index = index.wrapping_sub(1);
+            match self.entries.get(index) {
+                Some(Some(Entry {
+                    body: Body::Lost(_),
+                    ..
+                })) => {}
+                Some(Some(Entry {
+                    body: Body::Volume(_),
+                    ..
+                })) => break,
+                _ => return,
+            }
+        }
+        self.remove(index);
+        if let Some(&Some(Entry {
+            position,
+            body: Body::Lost(lost),
+            ..
+        })) = self.entries.get(index)
+        {
+            if self.extend_at(index.wrapping_sub(1), position, lost.frames) {
+                self.remove(index);
+            }
+        }
+    }
+
+    /// Removes the record at `index`, if there is one.
+    fn remove(&mut self, index: usize) {
+        if index >= self.len {
+            return;
+        }
+        self.len = self.len.wrapping_sub(1);
+        for at in index..ENTRIES {
+            let next = self.entries.get(at.wrapping_add(1)).copied().flatten();
+            if let Some(place) = self.entries.get_mut(at) {
+                *place = next;
+            }
         }
     }
 

@@ -21,7 +21,8 @@ use crate::{
             Header,
             Lost,
             State,
-            StateChange, //
+            StateChange,
+            Volume, //
         }, //
     },
     backlog::{
@@ -90,6 +91,9 @@ pub struct Feed {
     state: Option<State>,
     /// Frames that the card has consumed since the stream was prepared.
     position: u64,
+    volume: Volume,
+    /// The speed of the card's clock; see `abi::layout::ProducerPage::clock_ratio`.
+    clock_ratio: u64,
     totals: Totals,
     /// The consumer has come to a stream under way, at this time, and knows nothing of it yet.
     joining: Option<u64>,
@@ -106,18 +110,26 @@ impl Feed {
             format: Format::default(),
             state: None,
             position: 0,
+            volume: Volume {
+                gain: record::GAIN_MAX,
+                on: 1,
+                time_stamp: 0,
+            },
+            clock_ratio: 0,
             totals: Totals::default(),
             joining: None,
             news: None,
         }
     }
 
-    /// Begins to feed a consumer, with what is due from `now` on, in nanoseconds.
+    /// Begins to feed a consumer, with the volume and then what is due from `now` on, in nanoseconds.
     pub fn attach(&mut self, writer: Writer, now: u64) {
         self.detach();
         self.writer = Some(writer);
+        self.owe(record::RESYNC, Body::Volume(self.volume));
+        self.settle();
         self.joining = self.is_active().then_some(now);
-        if self.state == Some(State::Pause) {
+        if let Some(State::Pause | State::Suspend) = self.state {
             self.join(now);
         }
         self.publish_page();
@@ -160,6 +172,36 @@ impl Feed {
             self.resync(time);
         }
         self.settle();
+        self.publish_page();
+    }
+
+    /// Tells what the mixer says since `time`, in nanoseconds, where that is news: the gain in
+    /// hundredths of a decibel, from `GAIN_MIN` to `GAIN_MAX`, and whether the switch is on.
+    pub fn volume(&mut self, gain: i32, on: bool, time: u64) {
+        let (gain, on) = (gain.clamp(record::GAIN_MIN, record::GAIN_MAX), on.into());
+        if (gain, on) == (self.volume.gain, self.volume.on) {
+            return;
+        }
+        self.end_chunk();
+        self.volume = Volume {
+            gain,
+            on,
+            time_stamp: time,
+        };
+        if self.writer.is_none() {
+            return;
+        }
+        if !self.owe(0, Body::Volume(self.volume)) {
+            self.backlog.collapse();
+            self.resync(time);
+        }
+        self.settle();
+    }
+
+    /// Takes note of the speed at which the card's clock runs, as a ratio to the nominal rate times
+    /// 2^32; 0 where it stands still.
+    pub fn clock(&mut self, ratio: u64) {
+        self.clock_ratio = ratio;
         self.publish_page();
     }
 
@@ -231,7 +273,7 @@ impl Feed {
     /// Tells a consumer that has come to a stream under way what it has come to.
     fn join(&mut self, now: u64) {
         if self.joining.take().is_some() {
-            self.resync(now);
+            self.describe(now);
             self.settle();
         }
     }
@@ -268,6 +310,7 @@ impl Feed {
                 Body::Format(body) => self.put(&entry, body),
                 Body::State(body) => self.put(&entry, body),
                 Body::Lost(body) => self.put(&entry, body),
+                Body::Volume(body) => self.put(&entry, body),
             };
             if !done {
                 return false;
@@ -323,6 +366,25 @@ impl Feed {
         self.state
     }
 
+    /// What the mixer says, and since when.
+    pub fn last_volume(&self) -> Volume {
+        self.volume
+    }
+
+    /// The speed at which the card's clock runs, as [`clock`](Self::clock) was told.
+    pub fn clock_ratio(&self) -> u64 {
+        self.clock_ratio
+    }
+
+    /// The speed that the consumer asks for, any value at all; 0 where it asks for none, is faulty or
+    /// is not there. See `abi::layout::ConsumerPage::rate_request`.
+    pub fn rate_request(&self) -> u64 {
+        match &self.writer {
+            Some(writer) if !writer.is_faulty() => writer.rate_request(),
+            _ => 0,
+        }
+    }
+
     /// The consumer's counter as it says itself.
     pub fn claimed_read_count(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::claimed_read_count)
@@ -342,7 +404,7 @@ impl Feed {
     pub fn is_active(&self) -> bool {
         matches!(
             self.state,
-            Some(State::Start | State::Pause | State::Resume | State::Drain)
+            Some(State::Start | State::Pause | State::Resume | State::Drain | State::Suspend)
         )
     }
 
@@ -450,9 +512,14 @@ impl Feed {
         })
     }
 
-    /// Owes a description of the stream as it is, after a collapse or to a new consumer: there is
-    /// room.
+    /// Owes all that a consumer has to know, after a collapse: there is room.
     fn resync(&mut self, now: u64) {
+        self.owe(record::RESYNC, Body::Volume(self.volume));
+        self.describe(now);
+    }
+
+    /// Owes a description of the stream as it is, to a consumer that knows the volume: there is room.
+    fn describe(&mut self, now: u64) {
         if self.is_active() {
             self.owe(record::RESYNC, Body::Format(self.format));
         }
@@ -565,6 +632,7 @@ impl Feed {
         stream.period_frames.store_relaxed(period_frames);
         stream.buffer_frames.store_relaxed(buffer_frames);
         stream.chunk_frames.store_relaxed(chunk_frames);
+        writer.page().clock_ratio.store_relaxed(self.clock_ratio);
     }
 }
 

@@ -169,6 +169,9 @@ impl MiscDevice for Handle {
             xruns,
             faults,
             wakeups,
+            clock_ratio,
+            volume_gain,
+            volume_on,
         } = me.outlet.status();
         seq_print!(m, "rtshm-role:\t{role}\n");
         seq_print!(m, "rtshm-capacity:\t{}\n", me.info.capacity);
@@ -190,6 +193,9 @@ impl MiscDevice for Handle {
         seq_print!(m, "rtshm-xruns:\t{xruns}\n");
         seq_print!(m, "rtshm-faults:\t{faults}\n");
         seq_print!(m, "rtshm-wakeups:\t{wakeups}\n");
+        seq_print!(m, "rtshm-clock-ratio:\t{clock_ratio}\n");
+        seq_print!(m, "rtshm-volume-gain:\t{volume_gain}\n");
+        seq_print!(m, "rtshm-volume-on:\t{volume_on}\n");
     }
 }
 

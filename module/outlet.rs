@@ -36,7 +36,8 @@ use crate::{
         memory::Writer,
         record::{
             Format,
-            State, //
+            State,
+            Volume, //
         },
         sync::{
             AtomicU32,
@@ -182,15 +183,18 @@ impl Outlet {
     /// How the device does.
     pub fn status(&self) -> Status {
         let consumer_pid = self.seat.lock().map_or(0, Pid::unsigned_abs);
-        let (totals, format, state, write_count, read_count) = self.with_feed(|feed| {
-            (
-                feed.totals(),
-                feed.format(),
-                feed.last_state(),
-                feed.write_count(),
-                feed.claimed_read_count(),
-            )
-        });
+        let (totals, format, state, volume, clock_ratio, write_count, read_count) =
+            self.with_feed(|feed| {
+                (
+                    feed.totals(),
+                    feed.format(),
+                    feed.last_state(),
+                    feed.last_volume(),
+                    feed.clock_ratio(),
+                    feed.write_count(),
+                    feed.claimed_read_count(),
+                )
+            });
         let Totals {
             chunks,
             frames,
@@ -210,6 +214,11 @@ impl Outlet {
             chunk_frames,
             reserved: _,
         } = format;
+        let Volume {
+            gain: volume_gain,
+            on: volume_on,
+            time_stamp: _,
+        } = volume;
         Status {
             state: state.map_or(0, State::as_raw),
             consumer_pid,
@@ -229,6 +238,9 @@ impl Outlet {
             xruns,
             faults,
             wakeups,
+            clock_ratio,
+            volume_gain,
+            volume_on,
         }
     }
 }

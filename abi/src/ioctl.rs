@@ -70,10 +70,17 @@ plain_struct! {
         pub faults: u64,
         /// Times those who wait in `poll()` or epoll were woken.
         pub wakeups: u64,
+        /// The speed at which the card's clock runs, as a ratio to the nominal rate times 2^32; 0
+        /// while it stands still.
+        pub clock_ratio: u64,
+        /// The Master Playback Volume in hundredths of a decibel.
+        pub volume_gain: i32,
+        /// The Master Playback Switch: 1 is on, 0 is muted.
+        pub volume_on: u32,
     }
 }
 
 const _: () = {
     assert!(size_of::<Info>() == 64);
-    assert!(size_of::<Status>() == 112);
+    assert!(size_of::<Status>() == 128);
 };

@@ -20,6 +20,12 @@ pub const CAPACITY_MIN: u64 = 64 << 10;
 /// Largest capacity of a ring, in bytes.
 pub const CAPACITY_MAX: u64 = 64 << 20;
 
+/// The speed of a clock that runs at its nominal rate: speeds are ratios to it times 2^32.
+pub const CLOCK_NOMINAL: u64 = 1 << 32;
+
+/// How far from [`CLOCK_NOMINAL`] a consumer can steer the clock: 1000 ppm.
+pub const CLOCK_SPAN: u64 = CLOCK_NOMINAL / 1000;
+
 /// The first page of the region: written by the kernel, read-only in user space.
 ///
 /// The kernel keeps every value privately as well and never reads this page back.
@@ -42,6 +48,11 @@ pub struct ProducerPage {
     /// The stream as it is now; each field is consistent by itself only. What a consumer must know
     /// in order it reads from the `FORMAT` and `STATE` records.
     pub stream: Stream,
+
+    /// The speed at which the card's clock runs, as a ratio to the nominal rate times 2^32; 0 while
+    /// it stands still.
+    pub clock_ratio: AtomicU64,
+    _reserved2: [AtomicU64; 3],
 }
 
 /// What the module has counted since it was loaded; every counter only grows.
@@ -102,7 +113,13 @@ pub struct ConsumerPage {
     /// than `AUDIO` is reported at once.
     pub wake_bytes: AtomicU32,
     _reserved1: AtomicU32,
-    _reserved2: [AtomicU64; 7],
+    /// The speed at which the card's clock is to run, as a ratio to the nominal rate times 2^32
+    /// ([`CLOCK_NOMINAL`]); 0 is no request.
+    ///
+    /// The kernel reads it at times of its own, takes it as at most [`CLOCK_SPAN`] from nominal, and
+    /// obeys it while the mixer's clock source is the consumer.
+    pub rate_request: AtomicU64,
+    _reserved2: [AtomicU64; 6],
 }
 
 /// Where the windows of the region lie; each is mapped by a call of its own.
@@ -178,8 +195,10 @@ const _: () = {
         assert!(offset_of!(ProducerPage, write_count) == 64);
         assert!(offset_of!(ProducerPage, counters) == 128);
         assert!(offset_of!(ProducerPage, stream) == 192);
+        assert!(offset_of!(ProducerPage, clock_ratio) == 224);
         assert!(size_of::<ProducerPage>() == 256);
         assert!(offset_of!(ConsumerPage, wake_bytes) == 64);
+        assert!(offset_of!(ConsumerPage, rate_request) == 72);
         assert!(size_of::<ConsumerPage>() == 128);
     }
 };
@@ -217,6 +236,8 @@ impl ProducerPage {
                 chunk_frames: half(),
                 _reserved: half(),
             },
+            clock_ratio: word(),
+            _reserved2: core::array::from_fn(|_| word()),
         }
     }
 }
@@ -230,6 +251,7 @@ impl ConsumerPage {
             _reserved0: core::array::from_fn(|_| AtomicU64::new(0)),
             wake_bytes: AtomicU32::new(0),
             _reserved1: AtomicU32::new(0),
+            rate_request: AtomicU64::new(0),
             _reserved2: core::array::from_fn(|_| AtomicU64::new(0)),
         }
     }

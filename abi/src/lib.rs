@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! offset 0        ProducerPage   read-only    counters and the description of the stream
-//! offset P        ConsumerPage   read-write   read_count and the wake threshold
+//! offset P        ConsumerPage   read-write   read_count and what the consumer asks for
 //! offset 2P       ring[C]        read-only    records
 //! offset 2P + C   ring[C] again  read-only    the same pages, so that no record is ever split
 //! ```

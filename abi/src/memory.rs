@@ -135,6 +135,14 @@ impl Writer {
         self.windows.consumer().read_count.load_relaxed()
     }
 
+    /// The speed that the consumer asks for; see
+    /// [`rate_request`](ConsumerPage::rate_request). Any value at all.
+    pub fn rate_request(&self) -> u64 {
+        // ORDERING: Relaxed; the value stands by itself. Partner: the consumer's relaxed store, or a
+        // C program's by `rtshm_request_rate()`.
+        self.windows.consumer().rate_request.load_relaxed()
+    }
+
     /// Whether `len` bytes could be reserved now; see [`Producer::make_room`].
     ///
     /// # Errors

@@ -29,8 +29,10 @@ pub const FORMAT: u16 = 2;
 pub const STATE: u16 = 3;
 /// `kind` of a record with a [`Lost`].
 pub const LOST: u16 = 4;
+/// `kind` of a record with a [`Volume`].
+pub const VOLUME: u16 = 5;
 
-/// `flags` of a `FORMAT` or `STATE` record that describes a stream already under way: the consumer
+/// `flags` of a `FORMAT`, `STATE` or `VOLUME` record that describes what is already so: the consumer
 /// has just attached, or the ring was too full for what led here.
 pub const RESYNC: u16 = 1 << 0;
 
@@ -38,12 +40,17 @@ pub const RESYNC: u16 = 1 << 0;
 /// of the first of them.
 pub const SPANS_STREAMS: u16 = 1 << 1;
 
+/// Least [`gain`](Volume::gain) in a `VOLUME` record, in hundredths of a decibel.
+pub const GAIN_MIN: i32 = -10_000;
+/// Largest [`gain`](Volume::gain) in a `VOLUME` record: unity.
+pub const GAIN_MAX: i32 = 0;
+
 plain_struct! {
     /// How every record starts.
     pub struct Header {
         /// Bytes of the body, without this header and without the padding.
         pub size: u32,
-        /// [`AUDIO`], [`FORMAT`], [`STATE`], [`LOST`]; others are to be skipped.
+        /// [`AUDIO`], [`FORMAT`], [`STATE`], [`LOST`], [`VOLUME`]; others are to be skipped.
         pub kind: u16,
         /// [`RESYNC`], [`SPANS_STREAMS`]; others are to be ignored.
         pub flags: u16,
@@ -97,6 +104,17 @@ plain_struct! {
         /// When the first of them was due at the card: `CLOCK_MONOTONIC`, nanoseconds.
         pub time_stamp: u64,
     }
+
+    /// The body of a `VOLUME` record: what the mixer says. The samples are at unity all the same;
+    /// whoever makes them heard applies it to those behind this record.
+    pub struct Volume {
+        /// The Master Playback Volume in hundredths of a decibel, [`GAIN_MIN`] to [`GAIN_MAX`].
+        pub gain: i32,
+        /// The Master Playback Switch: 1 is on, 0 is muted.
+        pub on: u32,
+        /// When it became so: `CLOCK_MONOTONIC`, nanoseconds; 0 where it never was otherwise.
+        pub time_stamp: u64,
+    }
 }
 
 /// What happened to the stream.
@@ -115,6 +133,8 @@ pub enum State {
     Drain = 5,
     /// It ended because the application was late.
     Xrun = 6,
+    /// The machine suspends: it stands still, and plays again (`Resume`) or ends (`Stop`).
+    Suspend = 7,
 }
 
 impl State {
@@ -127,6 +147,7 @@ impl State {
             4 => Self::Stop,
             5 => Self::Drain,
             6 => Self::Xrun,
+            7 => Self::Suspend,
             _ => return None,
         })
     }
@@ -150,6 +171,7 @@ const _: () = {
     assert!(size_of::<Format>() == 32);
     assert!(size_of::<StateChange>() == 16);
     assert!(size_of::<Lost>() == 16);
+    assert!(size_of::<Volume>() == 16);
 };
 
 /// Bytes in the ring that a record with a body of `size` bytes takes.
@@ -216,6 +238,13 @@ pub enum Malformed {
         rate: u32,
         /// Samples per frame.
         channels: u32,
+    },
+    /// No mixer has such a volume.
+    Volume {
+        /// Hundredths of a decibel.
+        gain: i32,
+        /// The switch.
+        on: u32,
     },
 }
 
@@ -284,6 +313,20 @@ impl<'a> Record<'a> {
             return Err(Malformed::Format { rate, channels });
         }
         Ok(format)
+    }
+
+    /// The body of a `VOLUME` record, checked.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Volume`] for a gain beyond its bounds or a switch that is neither on nor off.
+    pub fn volume(&self) -> Result<Volume, Malformed> {
+        let volume: Volume = self.body()?;
+        let Volume { gain, on, .. } = volume;
+        if !(GAIN_MIN..=GAIN_MAX).contains(&gain) || on > 1 {
+            return Err(Malformed::Volume { gain, on });
+        }
+        Ok(volume)
     }
 
     /// The chunk of an `AUDIO` record and its samples' bytes, of `channels` samples per frame.

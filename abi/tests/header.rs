@@ -29,7 +29,8 @@ use rtshm_abi::{
         Header,
         Lost,
         State,
-        StateChange, //
+        StateChange,
+        Volume, //
     },
     ring::Consumer,
 };
@@ -86,7 +87,7 @@ macro_rules! layouts {
 fn layouts() -> Vec<Layout> {
     layouts! {
         LAYOUT "rtshm_producer_page" ProducerPage {
-            abi_version header_size capacity write_count counters stream
+            abi_version header_size capacity write_count counters stream clock_ratio
         }
         LAYOUT "rtshm_counters" Counters {
             chunks frames lost_frames lost_records streams xruns faults wakeups
@@ -94,7 +95,7 @@ fn layouts() -> Vec<Layout> {
         LAYOUT "rtshm_stream" Stream {
             state rate channels format period_frames buffer_frames chunk_frames
         }
-        LAYOUT "rtshm_consumer_page" ConsumerPage { read_count wake_bytes }
+        LAYOUT "rtshm_consumer_page" ConsumerPage { read_count wake_bytes rate_request }
         RECORD "rtshm_header" Header { size kind flags position }
         RECORD "rtshm_audio_chunk" AudioChunk { frame_count reserved time_stamp }
         RECORD "rtshm_format" Format {
@@ -102,13 +103,14 @@ fn layouts() -> Vec<Layout> {
         }
         RECORD "rtshm_state_change" StateChange { state reserved time_stamp }
         RECORD "rtshm_lost" Lost { frames time_stamp }
+        RECORD "rtshm_volume" Volume { gain on time_stamp }
         IOCTL "rtshm_info" Info {
             abi_version page_size capacity region_len card reserved card_id module_version
         }
         IOCTL "rtshm_status" Status {
             state consumer_pid rate channels format period_frames buffer_frames chunk_frames
             write_count read_count chunks frames lost_frames lost_records streams xruns faults
-            wakeups
+            wakeups clock_ratio volume_gain volume_on
         }
     }
 }
@@ -123,9 +125,9 @@ fn ioctls() -> [(&'static str, u64); 2] {
         target_arch = "powerpc64",
         target_arch = "sparc64",
     )) {
-        [("IOC_INFO", 0x4040_D700), ("IOC_STATUS", 0x4070_D701)]
+        [("IOC_INFO", 0x4040_D700), ("IOC_STATUS", 0x4080_D701)]
     } else {
-        [("IOC_INFO", 0x8040_D700), ("IOC_STATUS", 0x8070_D701)]
+        [("IOC_INFO", 0x8040_D700), ("IOC_STATUS", 0x8080_D701)]
     }
 }
 
@@ -145,8 +147,16 @@ fn constants() -> Vec<Constant> {
     }
     let mut all: Vec<Constant> = Vec::new();
     all.extend(constants!(LAYOUT layout ABI_VERSION CAPACITY_MIN CAPACITY_MAX));
+    all.extend(constants!(LAYOUT layout CLOCK_NOMINAL CLOCK_SPAN));
     all.extend(constants!(RECORD record RECORD_ALIGN CHANNELS_MAX HEADER_LEN AUDIO_OFFSET));
-    all.extend(constants!(RECORD record AUDIO FORMAT STATE LOST RESYNC SPANS_STREAMS));
+    all.extend(constants!(RECORD record AUDIO FORMAT STATE LOST VOLUME RESYNC SPANS_STREAMS));
+    for (name, gain) in [
+        ("GAIN_MIN", record::GAIN_MIN),
+        ("GAIN_MAX", record::GAIN_MAX),
+    ] {
+        // As the C program prints it: all numbers as `unsigned long long`.
+        all.push((RECORD, name, name, i64::from(gain) as u64));
+    }
     all.push((IOCTL, "MAGIC", "IOC_MAGIC", u64::from(ioctl::MAGIC)));
     for (name, (c_name, number)) in ["INFO", "STATUS"].into_iter().zip(ioctls()) {
         all.push((IOCTL, name, c_name, number));
@@ -162,6 +172,7 @@ fn states() -> impl Iterator<Item = (&'static str, u64)> {
         State::Stop => "STATE_STOP",
         State::Drain => "STATE_DRAIN",
         State::Xrun => "STATE_XRUN",
+        State::Suspend => "STATE_SUSPEND",
     };
     (0..=u32::from(u16::MAX))
         .filter_map(State::from_raw)
@@ -436,6 +447,8 @@ fn functions(language: &Language, name: &str) {
         let write_count = count.wrapping_add(CAPACITY);
         format!("producer.write_count = {write_count}u, rtshm_readable(&producer, {count}u)")
     };
+    let request =
+        |ratio| format!("(rtshm_request_rate(&consumer, {ratio}u), consumer.rate_request)");
     let release = |count| format!("(rtshm_release(&consumer, {count}u), consumer.read_count)");
     let lines = [
         ("len", SIZES.map(len).to_vec()),
@@ -444,10 +457,13 @@ fn functions(language: &Language, name: &str) {
         ("release", COUNTS.map(release).to_vec()),
         (
             "bodies",
-            ["as_audio", "as_format", "as_state", "as_lost", "samples"]
-                .map(|body| format!("(const char *)rtshm_{body}(&record) - start"))
-                .to_vec(),
+            ["audio", "format", "state", "lost", "volume"]
+                .map(|kind| format!("(const char *)rtshm_as_{kind}(&record) - start"))
+                .into_iter()
+                .chain(["(const char *)rtshm_samples(&record) - start".to_owned()])
+                .collect(),
         ),
+        ("request", COUNTS.map(request).to_vec()),
     ];
     let c = run(compile(
         language,
@@ -460,7 +476,8 @@ fn functions(language: &Language, name: &str) {
     assert_eq!(c["place"], COUNTS.map(place));
     assert_eq!(c["readable"], COUNTS.map(|_| CAPACITY));
     assert_eq!(c["release"], COUNTS);
-    assert_eq!(c["bodies"], [16, 16, 16, 16, 32]);
+    assert_eq!(c["bodies"], [16, 16, 16, 16, 16, 32]);
+    assert_eq!(c["request"], COUNTS);
 }
 
 #[test]

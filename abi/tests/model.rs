@@ -40,7 +40,8 @@ use rtshm_abi::{
         Lost,
         Malformed,
         Record,
-        StateChange, //
+        StateChange,
+        Volume, //
     },
     ring::{
         Consumer,
@@ -659,7 +660,7 @@ fn consumer_believes_only_what_is_possible() {
 fn record_bytes() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![0..300u32, any::<u32>()];
     let frames = prop_oneof![0..20u32, any::<u32>()];
-    let header = (size, 0..6u16, any::<u16>(), any::<u64>(), frames);
+    let header = (size, 0..7u16, any::<u16>(), any::<u64>(), frames);
     let record = (header, vec(any::<u8>(), 0..300)).prop_map(
         |((size, kind, flags, position, frames), mut bytes)| {
             let header = Header {
@@ -683,6 +684,9 @@ fn look_into(record: &Record<'_>, channels: u32) {
     assert_eq!(record.body::<Format>().is_err(), short(32));
     assert_eq!(record.body::<StateChange>().is_err(), short(16));
     assert_eq!(record.body::<Lost>().is_err(), short(16));
+    if let Ok(volume) = record.volume() {
+        assert!(volume.on <= 1 && (-10_000..=0).contains(&volume.gain));
+    }
     assert_eq!(record.body::<AudioChunk>().is_err(), short(16));
     if let Ok(format) = record.format() {
         assert!(format.rate != 0 && (1..=record::CHANNELS_MAX).contains(&format.channels));
@@ -832,6 +836,52 @@ fn formats() {
             .ok_or(Malformed::Format { rate, channels });
         assert_eq!(record.format(), expected);
     }
+}
+
+#[test]
+fn volumes() {
+    for (gain, on, is_allowed) in [
+        (0, 1, true),
+        (0, 0, true),
+        (-6400, 1, true),
+        (-10_000, 0, true),
+        (-10_001, 1, false),
+        (1, 1, false),
+        (i32::MIN, 1, false),
+        (i32::MAX, 1, false),
+        (0, 2, false),
+        (0, u32::MAX, false),
+    ] {
+        let volume = Volume {
+            gain,
+            on,
+            time_stamp: 7,
+        };
+        let bytes = with_body(&volume);
+        let record = Record::parse(&bytes).unwrap().expect("a record");
+        let expected = is_allowed
+            .then_some(volume)
+            .ok_or(Malformed::Volume { gain, on });
+        assert_eq!(record.volume(), expected);
+    }
+    let bytes = with_body(&[0u32; 3]);
+    let record = Record::parse(&bytes).unwrap().expect("a record");
+    let expected = Malformed::Short { kind: 0, size: 12 };
+    assert_eq!(record.volume(), Err(expected));
+}
+
+/// The producer sees what the consumer asks for, whatever that is, and nothing before.
+#[test]
+fn a_rate_is_requested() {
+    mirror::Region::new(CAPACITY).run(0, |writer, reader| {
+        assert_eq!(writer.rate_request(), 0);
+        for ratio in [1 << 32, 1, u64::MAX, 0] {
+            let page = reader.consumer_page();
+            page.rate_request.store_relaxed(ratio);
+            assert_eq!(writer.rate_request(), ratio);
+        }
+        assert_eq!(writer.claimed_read_count(), 0);
+    });
 }
 
 #[test]

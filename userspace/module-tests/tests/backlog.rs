@@ -31,6 +31,7 @@ fn seen(entry: &Entry) -> Seen {
         Body::Format(format) => (format.rate.into(), format.channels.into()),
         Body::State(change) => (change.state.into(), change.time_stamp),
         Body::Lost(lost) => (lost.frames, lost.time_stamp),
+        Body::Volume(volume) => (volume.gain.unsigned_abs().into(), volume.time_stamp),
     };
     let kind = entry.body.kind();
     (kind, entry.flags, entry.position, first, second)

@@ -40,7 +40,8 @@ const STATUS_JSON: &str = "\
 Fields of the JSON (--json); the counters are the module's since it was loaded:
   device, card, card_id, module_version, abi_version
                             what the device is
-  state                     none (before the first stream), running, paused, draining, stopped, xrun
+  state                     none (before the first stream), running, paused, draining, stopped, xrun,
+                            suspended
   stream                    of the last stream: format, rate, channels, period_frames,
                             buffer_frames, chunk_frames; null before the first
   consumer_pid, consumer_name

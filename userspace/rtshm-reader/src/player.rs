@@ -304,7 +304,7 @@ impl<O: Opener> Player<O> {
             State::Resume => self.begin(consumer, now)?,
             // What the application has buffered still comes.
             State::Drain => {}
-            State::Pause => {
+            State::Pause | State::Suspend => {
                 self.count_stream();
                 self.active = false;
                 self.fall_silent(None, now);

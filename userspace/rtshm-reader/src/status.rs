@@ -20,7 +20,8 @@ struct Report {
     card_id: String,
     module_version: String,
     abi_version: u32,
-    /// `none` before the first stream, `running`, `paused`, `draining`, `stopped` or `xrun`.
+    /// `none` before the first stream, `running`, `paused`, `draining`, `stopped`, `xrun` or
+    /// `suspended`.
     state: &'static str,
     /// Of the stream, or of the last one; null before the first.
     stream: Option<Stream>,
@@ -172,6 +173,7 @@ fn state_name(state: Option<State>) -> &'static str {
         Some(State::Drain) => "draining",
         Some(State::Stop) => "stopped",
         Some(State::Xrun) => "xrun",
+        Some(State::Suspend) => "suspended",
     }
 }
 

@@ -233,6 +233,9 @@ impl fmt::Display for Cause<'_> {
             Malformed::Format { rate, channels } => {
                 write!(f, "a format of {rate} Hz and {channels} channels")
             }
+            Malformed::Volume { gain, on } => {
+                write!(f, "a volume of {gain}/100 dB with its switch at {on}")
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ impl Card {
             parser: Parser::default(),
             _region: region,
         };
-        assert_eq!(card.read_all().len(), 2);
+        assert_eq!(card.read_all().len(), 3, "VOLUME, FORMAT, STATE");
         card
     }
 

@@ -51,6 +51,17 @@ struct Run {
     config: Config,
 }
 
+impl Entry {
+    fn is_volume(&self) -> bool {
+        matches!(self, Entry::Note(Told::Volume { .. }))
+    }
+
+    /// Whether it is told by this very record.
+    fn is(&self, record: &Told) -> bool {
+        matches!(self, Entry::Note(note) if note == record)
+    }
+}
+
 impl Run {
     /// Tells up to `frames` frames; returns how many.
     fn take(&mut self, frames: u64) -> u64 {
@@ -62,10 +73,14 @@ impl Run {
     }
 }
 
+/// What the mixer says: gain, switch, and since when.
+type Volume = (i32, bool, u64);
+
 /// What came when the backlog ran over, until the stream is described anew.
 #[derive(Default)]
 struct Collapse {
-    /// A `FORMAT` was told that says so.
+    /// A `VOLUME` was told that says so, and then a `FORMAT`.
+    volume: Option<Volume>,
     format: Option<(u64, Format)>,
     /// Entries that were summed up or dropped.
     dropped: usize,
@@ -82,8 +97,11 @@ pub(crate) struct Ledger {
     format: Option<Format>,
     state: Option<State>,
     position: u64,
+    volume: Option<Volume>,
     /// Whether the last record told a loss.
     after_loss: bool,
+    /// Whether a change of the volume was the next to be told then.
+    volume_waits: bool,
     /// What was told.
     pub(crate) chunks: u64,
     pub(crate) frames: u64,
@@ -174,8 +192,17 @@ impl Ledger {
                 time,
             } => self.told_lost(*flags, *position, *frames, *time),
             Told::Format { .. } | Told::State { .. } => self.told_note(record),
+            Told::Volume { flags, .. } => {
+                // Of changes with nothing between them that is told the last one will do.
+                while *flags == 0
+                    && self.entries.front().is_some_and(|first| !first.is(record))
+                    && self.drop_superseded()
+                {}
+                self.told_note(record);
+            }
         }
         self.after_loss = matches!(record, Told::Lost { .. });
+        self.volume_waits = self.entries.front().is_some_and(Entry::is_volume);
     }
 
     /// A chunk: the oldest frames, whole, of one run.
@@ -221,14 +248,22 @@ impl Ledger {
         assert!(self.collapse.is_none(), "lost, and not known of what");
         let mut collapse = Collapse::default();
         let (mut is_first, mut after_note) = (true, true);
+        // A change of the volume that came after the last loss was told divides the gap, even if it is
+        // not told because of another one.
+        let mut is_divided = false;
         while frames != 0 {
             match self.entries.front_mut() {
                 None | Some(Entry::Run(Run { count: 0, .. })) => {
                     panic!("{frames} more lost frames than were consumed")
                 }
                 Some(Entry::Note(note)) => {
-                    assert!(spans, "lost frames on both sides of {note:?}");
                     let note = note.clone();
+                    if !spans {
+                        let is_dropped = self.drop_superseded();
+                        assert!(is_dropped, "lost frames on both sides of {note:?}");
+                        is_divided |= is_first && !self.volume_waits;
+                        continue;
+                    }
                     self.entries.pop_front();
                     self.follow(&note);
                     collapse.dropped += 1;
@@ -240,7 +275,7 @@ impl Ledger {
                         assert_eq!(time, due(run.first), "the time stamp of the loss");
                         // Only what was skipped later could not be known when the last was told.
                         let goes_on = self.after_loss && run.audible && collapse.dropped == 0;
-                        assert!(!goes_on, "one gap told in two");
+                        assert!(!goes_on || is_divided, "one gap told in two");
                         is_first = false;
                     }
                     collapse.dropped += usize::from(after_note);
@@ -255,6 +290,20 @@ impl Ledger {
         if spans {
             self.collapse = Some(collapse);
         }
+    }
+
+    /// Drops the oldest entry if that is a change of the volume with only frames between it and the
+    /// next one. (Those must be lost, as they come before what is told.)
+    fn drop_superseded(&mut self) -> bool {
+        let mut notes = self.entries.iter().skip(1);
+        let next = notes.find(|entry| matches!(entry, Entry::Note(_)));
+        let first = self.entries.front();
+        let is_superseded =
+            first.is_some_and(Entry::is_volume) && next.is_some_and(Entry::is_volume);
+        if is_superseded {
+            self.entries.pop_front();
+        }
+        is_superseded
     }
 
     fn told_note(&mut self, record: &Told) {
@@ -274,11 +323,21 @@ impl Ledger {
     fn told_resync(&mut self, record: &Told) {
         let mut collapse = self.collapse.take().unwrap_or_default();
         match *record {
+            Told::Volume {
+                flags: RESYNC,
+                gain,
+                on,
+                time,
+                ..
+            } if collapse.volume.is_none() => {
+                collapse.volume = Some((gain, on, time));
+                self.collapse = Some(collapse);
+            }
             Told::Format {
                 flags: RESYNC,
                 position,
                 format,
-            } if collapse.format.is_none() => {
+            } if collapse.volume.is_some() && collapse.format.is_none() => {
                 collapse.format = Some((position, format));
                 self.collapse = Some(collapse);
             }
@@ -288,15 +347,21 @@ impl Ledger {
                 state,
                 time,
             } => {
-                let is_told = |entry: &Entry| {
-                    matches!(entry, Entry::Note(Told::State {
-                        position: at, state: what, time: when, ..
-                    }) if (*at, *what, *when) == (position, state, time))
+                let is_told = |entry: &Entry| match entry {
+                    Entry::Note(Told::State {
+                        position: at,
+                        state: what,
+                        time: when,
+                        ..
+                    }) => (*at, *what, *when) == (position, state, time),
+                    Entry::Note(Told::Volume { time: when, .. }) => *when == time,
+                    _ => false,
                 };
                 let notes = |entry: &&Entry| matches!(entry, Entry::Note(_));
                 let pending = self.entries.iter().take_while(notes).position(is_told);
                 match pending {
-                    // It came to this with a change of state, which is the one told.
+                    // It came to this with a change of state, which is the one told, or of the
+                    // volume.
                     Some(index) => {
                         for entry in self.entries.drain(..=index).collect::<Vec<_>>() {
                             if let Entry::Note(note) = entry {
@@ -315,6 +380,8 @@ impl Ledger {
                 assert_eq!(position, self.position, "the position as it is");
                 let format = is_active(state).then(|| (position, self.format.expect("a format")));
                 assert_eq!(collapse.format, format, "the format as it is");
+                assert!(collapse.volume.is_some(), "the volume was not told");
+                assert_eq!(collapse.volume, self.volume, "the volume as it is");
                 assert!(collapse.dropped > KEPT, "{} would do", collapse.dropped);
                 self.collapses += 1;
             }
@@ -335,6 +402,16 @@ impl Ledger {
                 position, state, ..
             } => {
                 self.state = Some(state);
+                self.position = position;
+            }
+            Told::Volume {
+                position,
+                gain,
+                on,
+                time,
+                ..
+            } => {
+                self.volume = Some((gain, on, time));
                 self.position = position;
             }
             _ => unreachable!("frames are not notes"),

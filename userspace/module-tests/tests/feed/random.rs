@@ -42,11 +42,16 @@ enum Op {
     /// Ends the stream, if there is one, and starts another.
     Start(Config),
     Prepare(Config),
-    PauseOrResume,
+    /// Pauses or suspends a stream that plays, or resumes one that stands still.
+    StandStillOrResume(State),
     Drain,
     End(State),
     Play(u32),
     Skip(u64),
+    /// Moves the slider, and maybe the switch.
+    Volume(i32, bool),
+    Clock(u64),
+    RequestRate(u64),
     Settle,
     Inspect,
     Wake,
@@ -70,12 +75,17 @@ fn op(reading: u32, coming: u32) -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => config.clone().prop_map(Op::Start),
         1 => config.prop_map(Op::Prepare),
-        6 => Just(Op::PauseOrResume),
+        6 => prop::sample::select(vec![State::Pause, State::Pause, State::Suspend])
+            .prop_map(Op::StandStillOrResume),
         2 => Just(Op::Drain),
         2 => prop::sample::select(vec![State::Stop, State::Xrun]).prop_map(Op::End),
         16 => (1u32..120).prop_map(Op::Play),
         4 => (1u64..200).prop_map(Op::Skip),
         1 => Just(Op::Skip(0)),
+        5 => (-2i32..=0, prop::bool::weighted(0.8))
+            .prop_map(|(step, on)| Op::Volume(50 * step, on)),
+        1 => any::<u64>().prop_map(Op::Clock),
+        1 => any::<u64>().prop_map(Op::RequestRate),
         4 => Just(Op::Settle),
         1 => Just(Op::Inspect),
         1 => Just(Op::Wake),
@@ -122,13 +132,9 @@ fn step(rig: &mut Rig, op: &Op, is_paused: &mut bool, is_ready: &mut bool) {
             rig.prepare(config);
             *is_ready = true;
         }
-        Op::PauseOrResume if is_under_way => {
+        Op::StandStillOrResume(halt) if is_under_way => {
             *is_paused = !*is_paused;
-            let change = if *is_paused {
-                State::Pause
-            } else {
-                State::Resume
-            };
+            let change = if *is_paused { halt } else { State::Resume };
             rig.change(change);
         }
         Op::Drain if is_playing => rig.change(State::Drain),
@@ -138,6 +144,9 @@ fn step(rig: &mut Rig, op: &Op, is_paused: &mut bool, is_ready: &mut bool) {
         }
         Op::Play(frames) if is_playing => rig.play(frames),
         Op::Skip(frames) if is_playing => rig.skip(frames),
+        Op::Volume(gain, on) => rig.volume(gain, on),
+        Op::Clock(ratio) => rig.clock(ratio),
+        Op::RequestRate(ratio) if rig.is_attached() => rig.request_rate(ratio),
         Op::Settle => {
             rig.settle();
         }
@@ -154,7 +163,7 @@ fn step(rig: &mut Rig, op: &Op, is_paused: &mut bool, is_ready: &mut bool) {
                 rig.detach();
             }
             let time = due(rig.consumed() + frames);
-            rig.attach_at(time.saturating_add_signed(nanos));
+            rig.come_at(time.saturating_add_signed(nanos));
         }
         Op::Detach if rig.is_attached() => rig.detach(),
         Op::Lie(count) if rig.is_attached() => rig.write_read_count(count),
@@ -171,7 +180,7 @@ const JOINED: [&str; 9] = [
     "joined with a skip",
     "joined in mid-chunk",
     "joined with a change of state",
-    "joined while paused",
+    "joined while it stood still",
     "pieces passed before",
 ];
 
@@ -221,7 +230,7 @@ fn play(ops: &[Op], seen: &Seen) {
         by_skip,
         in_mid_chunk,
         by_change,
-        paused,
+        standing,
         passed,
     } = rig.joined();
     let joined = [
@@ -232,7 +241,7 @@ fn play(ops: &[Op], seen: &Seen) {
         by_skip,
         in_mid_chunk,
         by_change,
-        paused,
+        standing,
         passed,
     ];
     for (count, more) in seen.joined.iter().zip(joined) {

@@ -70,6 +70,8 @@ struct Consumer {
     /// Whether it ever wrote nonsense into its page.
     is_hostile: bool,
     is_faulty: bool,
+    /// The speed that it asks for.
+    request: u64,
 }
 
 /// How consumers came to streams under way, in numbers.
@@ -83,8 +85,8 @@ pub(crate) struct Joined {
     pub(crate) in_mid_chunk: u64,
     /// With a change of the state, before any such piece.
     pub(crate) by_change: u64,
-    /// While paused, and so at once.
-    pub(crate) paused: u64,
+    /// While paused or suspended, and so at once.
+    pub(crate) standing: u64,
     /// Pieces that were due before.
     pub(crate) passed: u64,
 }
@@ -118,6 +120,9 @@ pub(crate) struct Rig {
     consumed: u64,
     fate: Fate,
     now: u64,
+    /// What the mixer says: gain, switch, and since when.
+    volume: (i32, bool, u64),
+    clock_ratio: u64,
     joined: Joined,
     /// Last, so that it goes last.
     region: Region,
@@ -138,6 +143,8 @@ impl Rig {
             consumed: 0,
             fate: Fate::NotBegun,
             now: 5,
+            volume: (0, true, 0),
+            clock_ratio: 0,
             joined: Joined::default(),
             region: Region::new(capacity),
         }
@@ -245,6 +252,45 @@ impl Rig {
         self.feed.state(state, now);
         self.observe();
         self.check_settled();
+    }
+
+    /// Moves the slider, or the switch.
+    pub(crate) fn volume(&mut self, gain: i32, on: bool) {
+        let now = self.tick();
+        let is_news = (gain, on) != (self.volume.0, self.volume.1);
+        let write_count = self.feed.write_count();
+        if is_news {
+            self.volume = (gain, on, now);
+            self.fate = Fate::NotBegun;
+            if self.consumer.is_some() {
+                self.note_volume(0);
+            }
+        }
+        self.feed.volume(gain, on, now);
+        self.observe();
+        if is_news {
+            self.check_settled();
+        } else {
+            assert_eq!(self.feed.write_count(), write_count, "told, and no news");
+        }
+    }
+
+    /// Sets the speed of the card's clock.
+    pub(crate) fn clock(&mut self, ratio: u64) {
+        self.clock_ratio = ratio;
+        self.feed.clock(ratio);
+        self.observe();
+    }
+
+    fn note_volume(&mut self, flags: u16) {
+        let (gain, on, time) = self.volume;
+        self.ledger.note(Told::Volume {
+            flags,
+            position: self.position,
+            gain,
+            on,
+            time,
+        });
     }
 
     fn note_format(&mut self, flags: u16) {
@@ -418,8 +464,23 @@ impl Rig {
         self.attach_at(now);
     }
 
-    /// Comes at `now`: what is due earlier and was not handed over yet is not for this consumer.
+    /// Comes at `now`, as [`come_at`](Self::come_at), and reads the volume.
     pub(crate) fn attach_at(&mut self, now: u64) {
+        self.come_at(now);
+        let (gain, on, time) = self.volume;
+        let expected = Told::Volume {
+            flags: RESYNC,
+            position: self.position,
+            gain,
+            on,
+            time,
+        };
+        assert_eq!(self.read(), Some(expected), "the volume comes first");
+        assert_eq!(self.take_news(), Some(true));
+    }
+
+    /// Comes at `now`: what is due earlier and was not handed over yet is not for this consumer.
+    pub(crate) fn come_at(&mut self, now: u64) {
         assert!(self.consumer.is_none(), "there is one seat");
         self.ledger = Ledger::default();
         self.fate = Fate::NotBegun;
@@ -435,18 +496,17 @@ impl Rig {
             joining: self.state.filter(|&state| is_active(state)).map(|_| now),
             is_hostile: false,
             is_faulty: false,
+            request: 0,
         });
-        if self.state == Some(State::Pause) {
-            self.joined.paused += 1;
+        self.note_volume(RESYNC);
+        let stands_still = matches!(self.state, Some(State::Pause | State::Suspend));
+        if stands_still {
+            self.joined.standing += 1;
             self.note_stream(now);
         }
         self.feed.attach(writer, now);
         self.observe();
-        let told = if self.state == Some(State::Pause) {
-            2 * NOTE
-        } else {
-            0
-        };
+        let told = if stands_still { 3 * NOTE } else { NOTE };
         assert_eq!(self.feed.write_count(), told, "told at once");
         assert!(!self.feed.is_owing(), "owed to an empty ring");
     }
@@ -538,6 +598,13 @@ impl Rig {
     pub(crate) fn write_read_count(&mut self, count: u64) {
         self.consumer.as_mut().expect("a consumer").is_hostile = true;
         self.region.consumer().read_count.store_release(count);
+    }
+
+    /// Writes the speed that is wanted into the consumer page.
+    pub(crate) fn request_rate(&mut self, ratio: u64) {
+        self.consumer.as_mut().expect("a consumer").request = ratio;
+        self.region.consumer().rate_request.store_relaxed(ratio);
+        self.observe();
     }
 
     pub(crate) fn is_hostile(&self) -> bool {
@@ -645,6 +712,13 @@ impl Rig {
         assert_eq!(totals.faults, counted.faults);
         assert_eq!(totals.wakeups, counted.wakeups);
         assert_eq!(self.feed.last_state(), self.state);
+        let volume = self.feed.last_volume();
+        let volume = (volume.gain, volume.on != 0, volume.time_stamp);
+        assert_eq!(volume, self.volume);
+        assert_eq!(self.feed.clock_ratio(), self.clock_ratio);
+        // Who is faulty is not listened to any more.
+        let heard = self.consumer.as_ref().filter(|c| !c.is_faulty);
+        assert_eq!(self.feed.rate_request(), heard.map_or(0, |c| c.request));
         if self.consumer.is_some() {
             self.check_page();
         } else {
@@ -665,6 +739,8 @@ impl Rig {
         assert_eq!(on_page.xruns.load_relaxed(), totals.xruns);
         assert_eq!(on_page.faults.load_relaxed(), totals.faults);
         assert_eq!(on_page.wakeups.load_relaxed(), totals.wakeups);
+
+        assert_eq!(page.clock_ratio.load_relaxed(), self.clock_ratio);
 
         let stream = &page.stream;
         let state = self.state.map_or(0, |state| state as u32);

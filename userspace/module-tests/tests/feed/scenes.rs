@@ -60,6 +60,17 @@ fn state_again(state: State, flags: u16, position: u64, time: u64) -> Told {
     }
 }
 
+/// The volume at `position`, which never was any other.
+fn unity_again(position: u64) -> Told {
+    Told::Volume {
+        flags: RESYNC,
+        position,
+        gain: 0,
+        on: true,
+        time: 0,
+    }
+}
+
 /// A chunk that begins with frame number `first` of all, at `position` of the stream.
 fn audio(config: Config, position: u64, first: u64, frames: u32) -> Told {
     let numbers = first..first + u64::from(frames);
@@ -762,8 +773,8 @@ fn a_chunk_larger_than_the_ring() {
     feed.state(State::Stop, 3);
     assert!(!feed.is_owing());
     assert_eq!(feed.totals().lost_frames, 7700);
-    // FORMAT, STATE, LOST, STATE.
-    assert_eq!(feed.write_count(), 4 * 64);
+    // VOLUME, FORMAT, STATE, LOST, STATE.
+    assert_eq!(feed.write_count(), 5 * 64);
 }
 
 /// A chunk that fits exactly into what is free fits.
@@ -838,6 +849,7 @@ fn a_stall_that_ends_in_a_change_of_state() {
     rig.play(256);
     let expected = [
         lost_with(SPANS_STREAMS, end, end, frames),
+        unity_again(0),
         format_again(STEREO, RESYNC, 0),
         state_again(State::Start, RESYNC, 0, start),
         audio(STEREO, 0, end + frames, 256),
@@ -866,6 +878,7 @@ fn a_stall_that_ends_in_a_loss() {
     let behind = end + 16 + 256;
     let expected = [
         lost_with(SPANS_STREAMS, end, end, 16 + 256),
+        unity_again(256),
         format_again(STEREO, RESYNC, 256),
         state_again(State::Drain, RESYNC, 256, due(behind)),
         audio(STEREO, 256, behind, 256),
@@ -894,6 +907,7 @@ fn a_stall_that_ends_in_a_skip() {
     let told = rig.read_all();
     let expected = [
         lost_with(SPANS_STREAMS, end, end, 1016),
+        unity_again(behind),
         format_again(SMALL, RESYNC, behind),
         state_again(State::Drain, RESYNC, behind, due(behind)),
         lost(behind, behind, rig.position() - behind),
@@ -901,7 +915,7 @@ fn a_stall_that_ends_in_a_skip() {
     assert_eq!(told, expected);
 }
 
-/// A stall over many streams, however long, comes to three records.
+/// A stall over many streams, however long, comes to four records.
 #[test]
 fn a_stall_of_a_hundred_streams() {
     let mut rig = Rig::attached(TIGHT);
@@ -979,6 +993,7 @@ fn a_stall_that_ends_in_silence() {
     assert!(rig.settle());
     let expected = [
         lost_with(SPANS_STREAMS, end, end, 16 + 221),
+        unity_again(221),
         state_again(State::Stop, RESYNC, 221, rig.now()),
     ];
     assert_eq!(rig.read_all(), expected);
@@ -1000,9 +1015,10 @@ fn a_stall_without_a_loss() {
     assert!(rig.settle());
     rig.change(State::Pause);
     let told = rig.read_all();
-    assert_eq!(told[0], format_again(SMALL, RESYNC, end));
+    assert_eq!(told[0], unity_again(end));
+    assert_eq!(told[1], format_again(SMALL, RESYNC, end));
     assert!(matches!(
-        told[1],
+        told[2],
         Told::State {
             flags: RESYNC,
             state: State::Pause,

@@ -49,6 +49,13 @@ pub(crate) enum Told {
         frames: u64,
         time: u64,
     },
+    Volume {
+        flags: u16,
+        position: u64,
+        gain: i32,
+        on: bool,
+        time: u64,
+    },
 }
 
 /// Takes records from bytes, as a consumer does: it knows the number of channels from the last
@@ -109,6 +116,16 @@ impl Parser {
                     position,
                     frames: lost.frames,
                     time: lost.time_stamp,
+                }
+            }
+            record::VOLUME => {
+                let volume = record.volume().expect("a volume");
+                Told::Volume {
+                    flags,
+                    position,
+                    gain: volume.gain,
+                    on: volume.on != 0,
+                    time: volume.time_stamp,
                 }
             }
             kind => panic!("a record of kind {kind}"),
