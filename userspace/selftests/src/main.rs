@@ -7,6 +7,7 @@
 
 mod app;
 mod harness;
+mod hw_params;
 mod kernel_log;
 mod material;
 mod module;

@@ -128,7 +128,9 @@ fn integers(format: Format, channels: u32, samples: usize, seed: u64) -> Materia
         }
         // The cast rounds to nearest, ties to even; the division by a power of two is exact.
         let full_scale = (1i64 << (bits - 1)) as f32;
-        material.expected.push((value as f32 / full_scale).to_bits());
+        material
+            .expected
+            .push((value as f32 / full_scale).to_bits());
     }
     material
 }

@@ -298,9 +298,7 @@ impl RawPcm {
             revents: 0,
         };
         // SAFETY: There is a place for one.
-        check(unsafe {
-            sys::snd_pcm_poll_descriptors(self.as_ptr(), (&raw mut fd).cast(), 1)
-        })?;
+        check(unsafe { sys::snd_pcm_poll_descriptors(self.as_ptr(), (&raw mut fd).cast(), 1) })?;
         // SAFETY: As above.
         check(unsafe { nix::libc::poll(&mut fd, 1, millis) })?;
         Ok(fd.revents)

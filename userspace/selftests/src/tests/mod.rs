@@ -11,6 +11,7 @@ mod faults;
 mod instances;
 mod loss;
 mod mapping;
+mod matrix;
 mod node;
 mod parameters;
 mod removal;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Test> {
         appearance::TESTS,
         bits::TESTS,
         clients::TESTS,
+        matrix::TESTS,
         transport::TESTS,
         clock::TESTS,
         consumers::TESTS,
