@@ -7,6 +7,8 @@
 #include <linux/hrtimer_types.h>
 
 #include <sound/core.h>
+#include <sound/control.h>
 #include <sound/pcm.h>
+#include <sound/tlv.h>
 
 #include "shim.h"

@@ -4,8 +4,10 @@
 //!
 //! The position is a straight line from an anchor: `position(t) = anchor + (t - anchor time) * rate`.
 //! It is kept in 2^-32 frames and the rate in 2^-32 frames per second, so that a whole second
-//! advances by exactly the rate: nothing accumulates, however long the stream runs. The rate can
-//! be set to one part in 10^14 at 48 kHz.
+//! advances by exactly the rate: nothing accumulates, however long the stream runs.
+//!
+//! The rate is a nominal rate times a speed, which may change at any time: the line bends where the
+//! card stands, and never steps.
 //!
 //! Pure arithmetic, tested on the host. Times are nanoseconds of any one clock.
 
@@ -13,36 +15,94 @@ use core::num::NonZeroU64;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
-/// Highest rate, in frames per second, for which no product below leaves 64 bits.
-pub const RATE_MAX: u32 = 960_000;
-
 /// A position in 2^-32 frames.
 type Fixed = u128;
 
-/// The line on which the card moves while it plays.
+/// How fast the card moves compared with its nominal rate, in 2^-32 parts of it: a quarter of a part
+/// per billion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Speed(u64);
+
+impl Speed {
+    /// As nominal.
+    pub const NOMINAL: Self = Self(1 << 32);
+
+    /// `ratio / 2^32` times nominal.
+    pub const fn from_ratio(ratio: u64) -> Self {
+        Self(ratio)
+    }
+
+    /// The speed as a ratio to nominal, times 2^32.
+    pub const fn ratio(self) -> u64 {
+        self.0
+    }
+
+    /// `millionths / 10^6` times nominal, which is what ALSA's pitch controls say.
+    pub const fn from_millionths(millionths: u32) -> Self {
+        // CAST: Widening.
+        Self(((millionths as u64) << 32) / 1_000_000)
+    }
+
+    /// The speed, or the bound that it passes: `ppm` parts per million off nominal.
+    pub fn clamp_ppm(self, ppm: u32) -> Self {
+        let (min, max) = (
+            1_000_000u32.saturating_sub(ppm),
+            1_000_000u32.saturating_add(ppm),
+        );
+        self.max(Self::from_millionths(min))
+            .min(Self::from_millionths(max))
+    }
+}
+
+/// A rate in 2^-32 frames per second.
 ///
 /// # Invariants
 ///
-/// `rate <= RATE_MAX << 32`, hence below 2^52.
+/// Below 2^52, so that no product below leaves 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(NonZeroU64);
+
+impl Rate {
+    const MAX: u64 = (1 << 52) - 1;
+
+    /// `nominal` frames per second at `speed`; the product is taken as at least 2^-32 and less than
+    /// 2^20 frames per second.
+    pub fn new(nominal: u32, speed: Speed) -> Self {
+        let rate = u64::from(nominal).saturating_mul(speed.0).min(Self::MAX);
+        // INVARIANT: Bounded above.
+        Self(NonZeroU64::new(rate).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+/// The line on which the card moves while it plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// 2^-32 frames per second.
-    rate: NonZeroU64,
+    rate: Rate,
     anchor_time: u64,
     anchor: Fixed,
 }
 
 impl Clock {
-    /// A clock that passes frame `position` at `time` and moves at `rate` frames per second, at
-    /// most [`RATE_MAX`]; at 0 it all but stands still.
-    pub fn start(time: u64, position: u64, rate: u32) -> Self {
-        let rate = u64::from(rate.min(RATE_MAX)) << 32;
-        // INVARIANT: The rate is bounded above.
+    /// A clock that passes frame `position` at `time` and moves at `rate`.
+    pub fn start(time: u64, position: u64, rate: Rate) -> Self {
         Self {
-            rate: NonZeroU64::new(rate).unwrap_or(NonZeroU64::MIN),
+            rate,
             anchor_time: time,
             anchor: Fixed::from(position) << 32,
         }
+    }
+
+    /// Moves at `rate` from `time` on; returns whether that is another rate.
+    pub fn steer(&mut self, time: u64, rate: Rate) -> bool {
+        if rate == self.rate {
+            return false;
+        }
+        *self = Self {
+            rate,
+            anchor_time: time.max(self.anchor_time),
+            anchor: self.fixed_at(time),
+        };
+        true
     }
 
     /// Frames that the card has wholly passed at `time`; before the anchor those at the anchor.
@@ -63,16 +123,16 @@ impl Clock {
             // CAST: 12 bits.
             let scaled = rest << 12 | (digits >> 116) as u64;
             digits <<= 12;
-            seconds = seconds << 12 | Fixed::from(scaled / self.rate);
-            rest = scaled % self.rate;
+            seconds = seconds << 12 | Fixed::from(scaled / self.rate.0);
+            rest = scaled % self.rate.0;
         }
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         // `rest * 10^9 / rate`, by thousands so that it fits: `rest < rate < 2^52`.
         let mut nanos = 0u64;
         for _ in 0..3 {
             let scaled = rest.wrapping_mul(1000);
-            nanos = nanos.wrapping_mul(1000).wrapping_add(scaled / self.rate);
-            rest = scaled % self.rate;
+            nanos = nanos.wrapping_mul(1000).wrapping_add(scaled / self.rate.0);
+            rest = scaled % self.rate.0;
         }
         self.anchor_time
             .saturating_add(seconds.saturating_mul(NANOS_PER_SEC))
@@ -87,10 +147,10 @@ impl Clock {
         // floor of the whole.
         let mut part = 0u64;
         for digits in [nanos % 1000, nanos / 1000 % 1000, nanos / 1_000_000] {
-            part = digits.wrapping_mul(self.rate.get()).wrapping_add(part) / 1000;
+            part = digits.wrapping_mul(self.rate.0.get()).wrapping_add(part) / 1000;
         }
         // OVERFLOW: 2^35 seconds times 2^52 at most.
-        let whole = Fixed::from(seconds).wrapping_mul(Fixed::from(self.rate.get()));
+        let whole = Fixed::from(seconds).wrapping_mul(Fixed::from(self.rate.0.get()));
         self.anchor
             .wrapping_add(whole)
             .wrapping_add(Fixed::from(part))

@@ -9,7 +9,8 @@ use kernel::{
     },
     faux,
     module::this_module,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     },
     endpoint::Endpoint,
     misc::Registration,
+    mixer,
     node::{
         Handle,
         Node, //
@@ -36,6 +38,9 @@ use crate::{
         Params,
         DEVICES_MAX, //
     },
+    player::Player,
+    recorder::Recorder,
+    steering::Steering,
     LocalModule, //
 };
 
@@ -50,6 +55,9 @@ const NAMES: [(&CStr, &CStr); DEVICES_MAX] = [
     (c"rtshm6", c"RtShm6"),
     (c"rtshm7", c"RtShm7"),
 ];
+
+/// Recorders that a card can have at a time.
+const RECORDERS: u8 = 8;
 
 /// A card, its ring, and the node that the ring is mapped from.
 #[pin_data]
@@ -95,8 +103,7 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     };
     let index = params.card_index(number);
     let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
-    let endpoint = Endpoint::new(outlet.clone(), params.chunk_frames);
-    pcm::add_playback(&mut card, 0, c"RtShm", c"rtshm playback", endpoint)?;
+    add_devices(&mut card, &outlet, params.chunk_frames)?;
     let card = card.register()?;
 
     let geometry = outlet.geometry();
@@ -114,6 +121,18 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     let ring_kib = info.capacity / 1024;
     pr_info!("/dev/{name}: card {}, ring of {ring_kib} KiB\n", info.card);
     Ok((name, parent, Node::new(outlet, info, card)))
+}
+
+/// Adds the PCM device and the mixer.
+fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> Result {
+    let steering = Arc::new(Steering::new(), GFP_KERNEL)?;
+    let names = pcm::Names {
+        id: c"RtShm",
+        name: c"rtshm",
+    };
+    let endpoint = Endpoint::new(outlet.clone(), steering.clone(), chunk_frames)?;
+    pcm::add::<Player, Recorder>(card, 0, &names, RECORDERS, endpoint)?;
+    mixer::add(card, outlet, &steering)
 }
 
 /// The module's version, NUL-padded.

@@ -23,11 +23,16 @@ pub mod feed;
 pub mod grid;
 pub mod instance;
 pub mod misc;
+pub mod mixer;
 pub mod node;
 pub mod outlet;
 pub mod pages;
 pub mod params;
+pub mod player;
+pub mod recorder;
 pub mod sample;
+pub mod steering;
+pub mod tap;
 
 module! {
     type: RtShm,

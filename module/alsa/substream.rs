@@ -4,7 +4,6 @@
 
 use core::{
     cell::UnsafeCell,
-    marker::PhantomData,
     mem::offset_of,
     ptr::{
         self,
@@ -19,10 +18,12 @@ use kernel::{
 };
 
 use super::{
-    pcm::{
-        Playback,
+    area::Area,
+    hardware::{
+        Layout,
         SampleFormat, //
     },
+    pcm::Stream,
     sys,
     timer::{
         HasTimer,
@@ -33,12 +34,8 @@ use super::{
 /// What the application configured.
 #[derive(Clone, Copy)]
 pub struct Config {
-    /// Frames per second.
-    pub rate: u32,
-    /// Samples per frame.
-    pub channels: u32,
-    /// How samples are stored.
-    pub format: SampleFormat,
+    /// Rate, channels and format.
+    pub layout: Layout,
     /// Frames in a period.
     pub period_frames: u32,
     /// Frames in the buffer, a whole number of periods.
@@ -49,29 +46,26 @@ pub struct Config {
 ///
 /// # Invariants
 ///
-/// - `raw` is an open substream with a runtime, of a PCM whose `private_data` is a `P`.
+/// - `raw` is an open substream with a runtime, of a PCM whose `private_data` is an `S::Device`.
 /// - `state` is accessed under the stream lock of `raw` only.
 #[pin_data]
-pub struct Substream<P: Playback> {
+pub struct Substream<S: Stream> {
     raw: NonNull<sys::snd_pcm_substream>,
-    state: UnsafeCell<P::State>,
+    state: UnsafeCell<S>,
     #[pin]
     timer: Timer,
 }
 
 // SAFETY: ALSA's substreams belong to no thread, and the state may move between threads.
-unsafe impl<P: Playback> Send for Substream<P> {}
+unsafe impl<S: Stream> Send for Substream<S> {}
 // SAFETY: By the second invariant.
-unsafe impl<P: Playback> Sync for Substream<P> {}
+unsafe impl<S: Stream> Sync for Substream<S> {}
 
-impl<P: Playback> Substream<P> {
+impl<S: Stream> Substream<S> {
     /// # Safety
     ///
     /// The first invariant holds for `raw` as long as the object lives.
-    pub(super) unsafe fn new(
-        raw: NonNull<sys::snd_pcm_substream>,
-        state: P::State,
-    ) -> impl PinInit<Self> {
+    pub(super) unsafe fn new(raw: NonNull<sys::snd_pcm_substream>, state: S) -> impl PinInit<Self> {
         // INVARIANT: By the contract of this function; nobody else has the state yet.
         pin_init!(Self {
             raw,
@@ -81,7 +75,7 @@ impl<P: Playback> Substream<P> {
     }
 
     /// Calls `f` under the stream lock.
-    pub(super) fn with_lock<R>(&self, f: impl FnOnce(&mut Locked<'_, P>) -> R) -> R {
+    pub(super) fn with_lock<R>(&self, f: impl FnOnce(&mut Locked<'_, S>) -> R) -> R {
         // SAFETY: By the invariants the substream is valid.
         let flags = unsafe { sys::_snd_pcm_stream_lock_irqsave(self.raw.as_ptr()) };
         // SAFETY: It is locked now.
@@ -95,7 +89,7 @@ impl<P: Playback> Substream<P> {
     /// # Safety
     ///
     /// The stream lock is held as long as the result lives, and there is no other result in use.
-    pub(super) unsafe fn assume_locked(&self) -> Locked<'_, P> {
+    pub(super) unsafe fn assume_locked(&self) -> Locked<'_, S> {
         // INVARIANT: By the contract of this function.
         Locked { open: self }
     }
@@ -107,7 +101,7 @@ impl<P: Playback> Substream<P> {
 }
 
 // SAFETY: `from_timer` goes back by the offset of the field.
-unsafe impl<P: Playback> HasTimer for Substream<P> {
+unsafe impl<S: Stream> HasTimer for Substream<S> {
     unsafe fn from_timer(timer: *mut bindings::hrtimer) -> *const Self {
         let timer = Opaque::cast_from(timer.cast_const()).cast::<u8>();
         let offset = offset_of!(Self, timer).wrapping_add(Timer::OFFSET);
@@ -116,7 +110,7 @@ unsafe impl<P: Playback> HasTimer for Substream<P> {
     }
 
     fn expired(&self) {
-        self.with_lock(P::tick);
+        self.with_lock(S::tick);
     }
 }
 
@@ -125,19 +119,23 @@ unsafe impl<P: Playback> HasTimer for Substream<P> {
 /// # Invariants
 ///
 /// The stream lock is held.
-pub struct Locked<'a, P: Playback> {
-    open: &'a Substream<P>,
+pub struct Locked<'a, S: Stream> {
+    open: &'a Substream<S>,
 }
 
-impl<P: Playback> Locked<'_, P> {
+impl<S: Stream> Locked<'_, S> {
     /// The PCM device.
-    pub fn device(&self) -> &P {
+    pub fn device(&self) -> &S::Device {
         // SAFETY: By the invariants of `Substream`; the PCM outlives its substreams.
-        unsafe { &*(*(*self.open.raw.as_ptr()).pcm).private_data.cast::<P>() }
+        unsafe {
+            &*(*(*self.open.raw.as_ptr()).pcm)
+                .private_data
+                .cast::<S::Device>()
+        }
     }
 
     /// What the driver keeps.
-    pub fn state(&mut self) -> &mut P::State {
+    pub fn state(&mut self) -> &mut S {
         // SAFETY: The stream lock is held, and `&mut self` keeps this from being called again, also
         // by an operation that ALSA calls from inside of `period_elapsed`.
         unsafe { &mut *self.open.state.get() }
@@ -157,16 +155,18 @@ impl<P: Playback> Locked<'_, P> {
         // locked by one of our operations or our timer.
         unsafe {
             Config {
-                rate: (*runtime).rate,
-                channels: (*runtime).channels,
-                format: SampleFormat((*runtime).format.unsigned_abs()),
+                layout: Layout {
+                    rate: (*runtime).rate,
+                    channels: (*runtime).channels,
+                    format: SampleFormat((*runtime).format.unsigned_abs()),
+                },
                 period_frames: frames((*runtime).period_size),
                 buffer_frames: frames((*runtime).buffer_size),
             }
         }
     }
 
-    /// Frames that the application has queued behind the frame that [`Playback::pointer`] returned
+    /// For playback: frames that the application has queued behind the frame that [`Stream::pointer`] returned
     /// last; 0 where it is late, or says something impossible.
     pub fn queued(&self) -> u64 {
         let runtime = self.runtime();
@@ -216,31 +216,10 @@ impl<P: Playback> Locked<'_, P> {
         state.unsigned_abs() == sys::SNDRV_PCM_STATE_DRAINING
     }
 
-    /// The samples of `count` frames from the buffer's frame `first` on, up to the buffer's end.
-    pub fn frames(&self, first: u32, count: u32) -> Samples<'_> {
-        let runtime = self.runtime();
-        // SAFETY: The runtime is valid.
-        let (area, frame_bits, buffer) = unsafe {
-            (
-                (*runtime).dma_area,
-                (*runtime).frame_bits,
-                (*runtime).buffer_size,
-            )
-        };
-        // CAST: Widening; `unsigned long` is as wide as `usize`.
-        let (frame, first) = ((frame_bits / 8) as usize, first as usize);
-        let count = (count as usize).min(buffer.saturating_sub(first));
-        // INVARIANT: ALSA allocated `buffer_size` frames, and these lie below.
-        Samples {
-            // A pointer past the end is not used: there are no samples then.
-            start: area.wrapping_add(first.wrapping_mul(frame)).cast_const(),
-            bytes: if area.is_null() {
-                0
-            } else {
-                count.wrapping_mul(frame)
-            },
-            _buffer: PhantomData,
-        }
+    /// The buffer.
+    pub fn area(&self) -> Area<'_> {
+        // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives.
+        unsafe { Area::new(self.runtime()) }
     }
 
     /// Tells ALSA that the position has crossed a period, or that what was queued is played. ALSA
@@ -251,7 +230,7 @@ impl<P: Playback> Locked<'_, P> {
     }
 
     /// Ends the stream: it has drained, or the application was late. ALSA calls
-    /// [`Playback::trigger`] before this returns.
+    /// [`Stream::trigger`] before this returns.
     pub fn stop(&mut self) {
         let state = match self.is_draining() {
             true => sys::SNDRV_PCM_STATE_SETUP,
@@ -263,7 +242,7 @@ impl<P: Playback> Locked<'_, P> {
         unsafe { sys::snd_pcm_stop(self.open.raw.as_ptr(), state) };
     }
 
-    /// Has [`Playback::tick`] called at `time`, in nanoseconds of `CLOCK_MONOTONIC`; replaces an
+    /// Has [`Stream::tick`] called at `time`, in nanoseconds of `CLOCK_MONOTONIC`; replaces an
     /// earlier setting.
     pub fn set_timer(&self, time: u64) {
         self.open.timer.set(time);
@@ -274,33 +253,3 @@ impl<P: Playback> Locked<'_, P> {
         self.open.timer.try_unset();
     }
 }
-
-/// Samples in the buffer, which the application may be writing at this moment.
-///
-/// # Invariants
-///
-/// `bytes` bytes from `start` on are in the buffer of a locked substream.
-pub struct Samples<'a> {
-    start: *const u8,
-    bytes: usize,
-    _buffer: PhantomData<&'a ()>,
-}
-
-impl Samples<'_> {
-    /// The samples as integers of their size.
-    #[inline]
-    pub fn iter<T: Word>(&self) -> impl Iterator<Item = T> + '_ {
-        let start = self.start.cast::<T>();
-        (0..self.bytes / size_of::<T>()).map(move |index| {
-            // SAFETY: By the invariant it is in the buffer, which stays while the stream is locked.
-            // ALSA's buffers are page-aligned and frames whole samples, so it is aligned. User space
-            // may write it meanwhile, hence volatile; any value is one.
-            unsafe { ptr::read_volatile(start.add(index)) }
-        })
-    }
-}
-
-/// An integer that holds a sample.
-pub trait Word: Copy + zerocopy::FromBytes + 'static {}
-impl Word for i16 {}
-impl Word for u32 {}

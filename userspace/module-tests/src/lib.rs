@@ -16,3 +16,7 @@ pub mod feed;
 pub mod grid;
 #[path = "../../../module/sample.rs"]
 pub mod sample;
+#[path = "../../../module/steering.rs"]
+pub mod steering;
+#[path = "../../../module/tap.rs"]
+pub mod tap;

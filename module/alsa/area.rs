@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The buffer of a substream, which the application may be using at this moment.
+
+use core::{
+    marker::PhantomData,
+    num::NonZeroU64,
+    ptr, //
+};
+
+use kernel::bindings;
+
+use super::sys;
+
+/// The buffer of a configured substream.
+///
+/// Interleaved, it is one row of `frames * channels` samples. Otherwise each channel has a row of
+/// its own, and the rows lie `plane` bytes apart.
+///
+/// # Invariants
+///
+/// The rows lie in memory of ALSA's that stays while the stream is locked. They are aligned to a
+/// sample, unless that has three bytes.
+pub struct Area<'a> {
+    start: *mut u8,
+    frames: usize,
+    channels: usize,
+    /// Bytes of a sample.
+    sample: usize,
+    /// Bytes from one channel to the next where they are not interleaved.
+    plane: Option<usize>,
+    _buffer: PhantomData<&'a ()>,
+}
+
+impl Area<'_> {
+    /// The buffer of `runtime`; empty before it is configured.
+    ///
+    /// # Safety
+    ///
+    /// The runtime is valid, and its stream stays locked as long as the result lives.
+    pub(super) unsafe fn new(runtime: *const sys::snd_pcm_runtime) -> Self {
+        // SAFETY: By the contract of this function.
+        let (start, bytes, sample_bits, channels, frames, access) = unsafe {
+            (
+                (*runtime).dma_area,
+                (*runtime).dma_bytes,
+                (*runtime).sample_bits,
+                (*runtime).channels,
+                (*runtime).buffer_size,
+                (*runtime).access,
+            )
+        };
+        // CAST: Widening.
+        let channels = channels as usize;
+        let sample = (sample_bits / 8) as usize;
+        let interleaved = matches!(
+            access.unsigned_abs(),
+            sys::SNDRV_PCM_ACCESS_MMAP_INTERLEAVED | sys::SNDRV_PCM_ACCESS_RW_INTERLEAVED
+        );
+        let plane = match interleaved {
+            true => None,
+            false => Some(bytes / channels.max(1)),
+        };
+        let row = match interleaved {
+            true => sample.saturating_mul(channels).saturating_mul(frames),
+            false => sample.saturating_mul(frames),
+        };
+        let fits = !start.is_null()
+            && sample != 0
+            && row <= plane.unwrap_or(bytes)
+            && plane.is_none_or(|plane| plane % sample == 0);
+        // INVARIANT: ALSA's buffers are page-aligned, and hold `dma_bytes`.
+        Self {
+            start,
+            frames: if fits { frames } else { 0 },
+            channels,
+            sample,
+            plane,
+            _buffer: PhantomData,
+        }
+    }
+
+    /// Bytes of a frame.
+    pub fn frame_bytes(&self) -> usize {
+        self.sample.wrapping_mul(self.channels)
+    }
+
+    /// Writes the samples from frame `first` on to `out`, interleaved, each converted by `f`, as far
+    /// as `out` and the buffer go. `T` has the size of a sample.
+    #[inline]
+    pub fn convert<T: Word>(&self, first: usize, out: &mut [u32], f: impl Fn(T) -> u32) {
+        let frames = self.frames.saturating_sub(first);
+        if self.sample != size_of::<T>() {
+            return;
+        }
+        let Some(plane) = self.plane else {
+            let start = first.wrapping_mul(self.channels);
+            let count = frames.wrapping_mul(self.channels);
+            for (to, index) in out.iter_mut().zip(start..start.wrapping_add(count)) {
+                // SAFETY: By the invariant: it is in the row.
+                *to = f(unsafe { read(self.start, index) });
+            }
+            return;
+        };
+        for channel in 0..self.channels {
+            let row = self.start.wrapping_add(plane.wrapping_mul(channel));
+            let places = out.iter_mut().skip(channel).step_by(self.channels.max(1));
+            for (to, index) in places.zip(first..first.wrapping_add(frames)) {
+                // SAFETY: By the invariant: it is in the channel's row.
+                *to = f(unsafe { read(row, index) });
+            }
+        }
+    }
+
+    /// Copies whole samples as they are to `out`, from byte `offset` of the interleaved buffer on,
+    /// which is taken to repeat for ever.
+    pub fn read(&self, offset: u64, out: &mut [u8]) {
+        self.pieces(offset, out.len(), |from, done, len| {
+            if let Some(to) = out.get_mut(done..done.wrapping_add(len)) {
+                // SAFETY: `pieces` says that there are so many bytes; user space may write them
+                // meanwhile, hence no copy of Rust's.
+                unsafe { bindings::memcpy(to.as_mut_ptr().cast(), from.cast_const().cast(), len) };
+            }
+        });
+    }
+
+    /// Copies whole samples as they are from `data`, to byte `offset` as above.
+    pub fn write(&self, offset: u64, data: &[u8]) {
+        self.pieces(offset, data.len(), |to, done, len| {
+            if let Some(from) = data.get(done..done.wrapping_add(len)) {
+                // SAFETY: As in `read`.
+                unsafe { bindings::memcpy(to.cast(), from.as_ptr().cast(), len) };
+            }
+        });
+    }
+
+    /// Fills `len` bytes, whole samples, with `byte`, from byte `offset` as above on.
+    pub fn fill(&self, offset: u64, len: u64, byte: u8) {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes());
+        self.pieces(offset, len, |to, _, len| {
+            // SAFETY: As in `read`.
+            unsafe { bindings::memset(to.cast(), byte.into(), len) };
+        });
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames.wrapping_mul(self.frame_bytes())
+    }
+
+    /// Calls `f` for each piece of `len` bytes from byte `offset` as above on: with the place of so
+    /// many bytes in memory, and how many came before.
+    #[inline]
+    fn pieces(&self, offset: u64, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) {
+        let Some(all) = NonZeroU64::new(self.bytes() as u64) else {
+            return;
+        };
+        let sample = self.sample.max(1);
+        let mut done = 0usize;
+        while done < len {
+            // CAST: Widening, and back below the bytes of the buffer.
+            let at = (offset.wrapping_add(done as u64) % all) as usize;
+            let (place, count) = match self.plane {
+                None => (at, self.bytes().wrapping_sub(at)),
+                Some(plane) => {
+                    let index = at / sample;
+                    let channels = self.channels.max(1);
+                    let row = plane.wrapping_mul(index % channels);
+                    (
+                        row.wrapping_add((index / channels).wrapping_mul(sample)),
+                        sample,
+                    )
+                }
+            };
+            let count = count.min(len.wrapping_sub(done));
+            f(self.start.wrapping_add(place), done, count);
+            done = done.wrapping_add(count);
+        }
+    }
+}
+
+/// Reads a sample.
+///
+/// # Safety
+///
+/// The sample `index` of a row that starts at `start` is in a buffer of ALSA's.
+#[inline]
+unsafe fn read<T: Word>(start: *const u8, index: usize) -> T {
+    // SAFETY:
+    // - It is in the buffer, by the contract of this function, and aligned: rows are.
+    // - User space may write it meanwhile, hence volatile; any value is one.
+    unsafe { ptr::read_volatile(start.cast::<T>().add(index)) }
+}
+
+/// What a sample is read as; any bits are a value.
+pub trait Word: Copy + zerocopy::FromBytes + 'static {}
+impl Word for u8 {}
+impl Word for [u8; 3] {}
+impl Word for u16 {}
+impl Word for u32 {}

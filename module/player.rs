@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Playback: what applications play into.
+//!
+//! The card consumes a frame when its clock passes it, and that is when the frame is copied: at the
+//! query of the pointer and at the timer, whichever comes first. Until then the application may
+//! rewrite it. A frame that the pointer has passed is in the ring already, so that the application
+//! may reuse its place at once.
+//!
+//! A chunk goes out when the clock has passed its last frame. The timer is set to that time, or to
+//! the end of what is queued where the stream drains.
+
+use kernel::prelude::*;
+
+use crate::{
+    abi::record::{
+        Format,
+        State, //
+    },
+    alsa::{
+        area::Area,
+        hardware::{
+            Hardware,
+            SampleFormat, //
+        },
+        pcm::{
+            Direction,
+            Stream,
+            Trigger, //
+        },
+        substream::Locked,
+        sys,
+        timer, //
+    },
+    clock::{
+        Clock,
+        Rate,
+        Speed, //
+    },
+    endpoint::{
+        Endpoint,
+        BUFFER_BYTES_MAX,
+        CHANNELS,
+        FORMATS,
+        RATES,
+        TICK_MIN, //
+    },
+    grid::Grid,
+    sample,
+    tap::Frames, //
+};
+
+/// What an open substream keeps.
+pub struct Player {
+    /// While it plays.
+    clock: Option<Clock>,
+    grid: Grid,
+    /// Frames consumed since the stream was prepared.
+    position: u64,
+    /// `position` when ALSA asked for the pointer last.
+    reported: u64,
+    /// Where the next period ends.
+    period_end: u64,
+    /// Whether the consumer knows that the stream drains.
+    drain_told: bool,
+}
+
+impl Player {
+    fn new(grid: Grid, period_frames: u32) -> Self {
+        Self {
+            clock: None,
+            grid,
+            position: 0,
+            reported: 0,
+            period_end: period_frames.into(),
+            drain_told: false,
+        }
+    }
+}
+
+impl Stream for Player {
+    type Device = Endpoint;
+
+    const DIRECTION: Direction = Direction::Playback;
+
+    const HARDWARE: Hardware = Hardware {
+        info: sys::SNDRV_PCM_INFO_INTERLEAVED
+            | sys::SNDRV_PCM_INFO_NONINTERLEAVED
+            | sys::SNDRV_PCM_INFO_MMAP
+            | sys::SNDRV_PCM_INFO_MMAP_VALID
+            | sys::SNDRV_PCM_INFO_PAUSE
+            | sys::SNDRV_PCM_INFO_RESUME
+            | sys::SNDRV_PCM_INFO_PERFECT_DRAIN
+            | sys::SNDRV_PCM_INFO_DRAIN_TRIGGER,
+        formats: FORMATS,
+        rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
+        rate_range: RATES,
+        channels_range: CHANNELS,
+        buffer_bytes_max: BUFFER_BYTES_MAX,
+        period_frames_min: 16,
+        period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
+        periods_range: (2, 1024),
+    };
+
+    fn open(_device: &Endpoint) -> Result<Self> {
+        Ok(Self::new(Grid::default(), 0))
+    }
+
+    fn close(device: &Endpoint) {
+        device.monitor().set_layout(None);
+    }
+
+    fn prepare(stream: &mut Locked<'_, Self>) -> Result {
+        let config = stream.config();
+        let layout = config.layout;
+        let device = stream.device();
+        let grid = Grid::new(config.period_frames, device.chunk_limit(layout.channels));
+        device.monitor().set_layout(Some(layout));
+        device.outlet().with_feed(|feed| {
+            feed.prepare(Format {
+                rate: layout.rate,
+                channels: layout.channels,
+                format: layout.format.0,
+                period_frames: config.period_frames,
+                buffer_frames: config.buffer_frames,
+                chunk_frames: grid.chunk_frames(),
+                reserved: [0; 2],
+            });
+        });
+        *stream.state() = Self::new(grid, config.period_frames);
+        Ok(())
+    }
+
+    fn trigger(stream: &mut Locked<'_, Self>, what: Trigger) -> Result {
+        let now = timer::now();
+        match what {
+            Trigger::Start => {
+                stream.run(now, State::Start);
+                // A stream that drains from the start is told so only by its state, and that comes
+                // later under this same lock.
+                stream.set_timer(now);
+            }
+            Trigger::PauseRelease | Trigger::Resume => {
+                stream.run(now, State::Resume);
+                stream.set_deadline(now);
+            }
+            Trigger::PausePush => stream.halt(now, State::Pause),
+            Trigger::Suspend => stream.halt(now, State::Suspend),
+            Trigger::Stop if stream.is_late() => stream.halt(now, State::Xrun),
+            Trigger::Stop => stream.halt(now, State::Stop),
+            Trigger::Drain => {
+                stream.tell_drain(now);
+                // Maybe all is played.
+                stream.set_timer(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn pointer(stream: &mut Locked<'_, Self>) -> usize {
+        stream.advance(timer::now());
+        let buffer = u64::from(stream.config().buffer_frames.max(1));
+        let state = stream.state();
+        state.reported = state.position;
+        // CAST: Below `buffer`.
+        (state.position % buffer) as usize
+    }
+
+    fn tick(stream: &mut Locked<'_, Self>) {
+        if stream.state().clock.is_none() {
+            return;
+        }
+        let now = timer::now();
+        stream.tell_drain(now);
+        stream.advance(now);
+        stream.steer(now);
+        let is_over = stream.is_over();
+        let state = stream.state();
+        if state.position >= state.period_end || is_over {
+            stream.period_elapsed();
+        }
+        // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
+        if stream.is_over() {
+            stream.stop();
+        }
+        let period = u64::from(stream.config().period_frames.max(1));
+        let state = stream.state();
+        let into = state.position % period;
+        state.period_end = state.position.wrapping_sub(into).wrapping_add(period);
+        stream.set_deadline(now);
+    }
+}
+
+impl Locked<'_, Player> {
+    /// Has the clock go on from where it stands.
+    fn run(&mut self, now: u64, state: State) {
+        let layout = self.config().layout;
+        let speed = self.speed();
+        let position = self.state().position;
+        let clock = Clock::start(now, position, Rate::new(layout.rate, speed));
+        self.state().clock = Some(clock);
+        // Chunks are consumed when they are complete, and the timer may be a little late.
+        let lag = self
+            .state()
+            .grid
+            .chunk_frames()
+            .saturating_add(layout.rate / 500);
+        let frames = Frames {
+            rate: layout.rate,
+            channels: layout.channels,
+            format: layout.format.0,
+            // CAST: At most 64 samples of 4 bytes.
+            bytes: self.area().frame_bytes() as u32,
+        };
+        self.device()
+            .monitor()
+            .with_tap(|tap| tap.start(frames, clock, position, lag));
+        self.tell(now, state);
+        self.tell_clock(speed);
+    }
+
+    /// Has the clock stand still.
+    fn halt(&mut self, now: u64, state: State) {
+        self.advance(now);
+        self.state().clock = None;
+        self.unset_timer();
+        self.device().monitor().with_tap(|tap| tap.halt());
+        self.tell(now, state);
+        self.device().outlet().with_feed(|feed| feed.clock(0));
+    }
+
+    /// The speed at which the clock is to go.
+    fn speed(&self) -> Speed {
+        let device = self.device();
+        let request = device.outlet().with_feed(|feed| feed.rate_request());
+        device.steering().speed(request)
+    }
+
+    /// Has the clock go as it is told to, from where it stands.
+    fn steer(&mut self, now: u64) {
+        let speed = self.speed();
+        let rate = Rate::new(self.config().layout.rate, speed);
+        let Some(clock) = &mut self.state().clock else {
+            return;
+        };
+        if clock.steer(now, rate) {
+            let clock = *clock;
+            self.device().monitor().with_tap(|tap| tap.steer(clock));
+            self.tell_clock(speed);
+        }
+    }
+
+    fn tell_clock(&self, speed: Speed) {
+        self.device()
+            .outlet()
+            .with_feed(|feed| feed.clock(speed.ratio()));
+    }
+
+    /// Tells the consumer, once, where the stream drains.
+    fn tell_drain(&mut self, now: u64) {
+        if self.is_draining() && !self.state().drain_told {
+            self.state().drain_told = true;
+            self.advance(now);
+            self.tell(now, State::Drain);
+        }
+    }
+
+    fn tell(&mut self, now: u64, state: State) {
+        self.device()
+            .outlet()
+            .with_feed(|feed| feed.state(state, now));
+    }
+
+    /// Frames queued and not consumed yet.
+    fn left(&mut self) -> u64 {
+        let queued = self.queued();
+        let state = self.state();
+        queued.saturating_sub(state.position.wrapping_sub(state.reported))
+    }
+
+    /// Whether the stream plays and has nothing left to play.
+    fn is_over(&mut self) -> bool {
+        self.state().clock.is_some() && self.ends_when_empty() && self.left() == 0
+    }
+
+    /// Consumes what the clock has passed by `now`.
+    fn advance(&mut self, now: u64) {
+        let &mut Player {
+            clock: Some(clock),
+            grid,
+            mut position,
+            ..
+        } = self.state()
+        else {
+            return;
+        };
+        let mut due = clock.position_at(now).saturating_sub(position);
+        if self.ends_when_empty() {
+            due = due.min(self.left());
+        }
+        if due == 0 {
+            return;
+        }
+        let config = self.config();
+        let format = config.layout.format;
+        let buffer = u64::from(config.buffer_frames.max(1));
+        // After a long stall of a stream that never ends: the buffer holds no more than this.
+        let gone = due.saturating_sub(buffer);
+        self.record(position, due, gone, format);
+        let area = self.area();
+        self.device().outlet().with_feed(|feed| {
+            feed.skip(gone, |position| clock.time_of(position));
+            position = position.wrapping_add(gone);
+            due = due.wrapping_sub(gone);
+            while due != 0 {
+                let left = grid.left(position);
+                // CAST: At most `left`, and below `buffer`.
+                let (count, first) = (due.min(left.into()) as u32, (position % buffer) as usize);
+                let time = |position| clock.time_of(position);
+                feed.audio(count, left, time, |out| convert(format, &area, first, out));
+                position = position.wrapping_add(count.into());
+                due = due.wrapping_sub(count.into());
+            }
+        });
+        self.state().position = position;
+    }
+
+    /// Leaves `due` frames from `position` on to the recorders, the first `gone` of which are silent.
+    fn record(&self, position: u64, due: u64, gone: u64, format: SampleFormat) {
+        let area = self.area();
+        // CAST: Widening.
+        let frame = area.frame_bytes() as u64;
+        let (gone, rest) = (
+            gone.wrapping_mul(frame),
+            due.wrapping_sub(gone).wrapping_mul(frame),
+        );
+        let start = position.wrapping_mul(frame).wrapping_add(gone);
+        self.device().monitor().with_tap(|tap| {
+            tap.push(gone, |_, place| place.fill(format.silence()));
+            tap.push(rest, |done, place| {
+                area.read(start.wrapping_add(done), place)
+            });
+        });
+    }
+
+    /// Sets the timer to the next time, after `now`, at which something is to be done.
+    fn set_deadline(&mut self, now: u64) {
+        let draining = self.is_draining();
+        let left = self.left();
+        let state = self.state();
+        let Some(clock) = state.clock else {
+            return;
+        };
+        let mut ahead = u64::from(state.grid.left(state.position));
+        if draining {
+            ahead = ahead.min(left);
+        }
+        let time = clock.time_of(state.position.wrapping_add(ahead));
+        self.set_timer(time.max(now.saturating_add(TICK_MIN)));
+    }
+}
+
+/// Converts the samples from frame `first` on to float32, as bit patterns, as many as fit into `out`.
+fn convert(format: SampleFormat, area: &Area<'_>, first: usize, out: &mut [u32]) {
+    match format {
+        SampleFormat::U8 => area.convert(first, out, sample::u8_to_f32),
+        SampleFormat::S16_LE => area.convert(first, out, |word| {
+            // CAST: The same bits.
+            sample::s16_to_f32(u16::from_le(word) as i16)
+        }),
+        SampleFormat::S24_LE => area.convert(first, out, |word| {
+            sample::s24_to_f32(u32::from_le(word)) //
+        }),
+        SampleFormat::S24_3LE => area.convert(first, out, |[low, middle, high]: [u8; 3]| {
+            sample::s24_to_f32(u32::from_le_bytes([low, middle, high, 0]))
+        }),
+        SampleFormat::S32_LE => area.convert(first, out, |word| {
+            // CAST: The same bits.
+            sample::s32_to_f32(u32::from_le(word) as i32)
+        }),
+        _ => area.convert(first, out, u32::from_le),
+    }
+}
