@@ -7,11 +7,12 @@ use std::ptr::{self, NonNull};
 
 use alsa::Direction;
 use alsa_sys as sys;
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc::{c_int, c_long, c_void, pollfd, timespec};
 
 use crate::app::Setup;
-use crate::time::SECOND;
+use crate::time::{wait_until, SECOND};
 
 /// A PCM, configured or not.
 pub(crate) struct RawPcm {
@@ -228,10 +229,28 @@ impl RawPcm {
         check(unsafe { sys::snd_pcm_start(self.as_ptr()) }).map(drop)
     }
 
-    /// Plays what is queued, and stops.
-    pub(crate) fn drain(&self) -> Result<(), Errno> {
+    /// Has the PCM play what is queued and stop, and does not wait for it.
+    pub(crate) fn begin_drain(&self) -> Result<(), Errno> {
+        // SAFETY: As above, here and below.
+        check(unsafe { sys::snd_pcm_nonblock(self.as_ptr(), 1) })?;
         // SAFETY: As above.
-        check(unsafe { sys::snd_pcm_drain(self.as_ptr()) }).map(drop)
+        let result = check(unsafe { sys::snd_pcm_drain(self.as_ptr()) });
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_nonblock(self.as_ptr(), 0) })?;
+        match result {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Has the PCM play what is queued and stop, however long that takes: ALSA itself gives up with
+    /// `EIO` where a short buffer has not been played in a tenth of a second, which a busy host is
+    /// enough for.
+    pub(crate) fn drain(&self) -> Result<()> {
+        self.begin_drain().context("drain")?;
+        wait_until("the end of the drain", || {
+            Ok(self.state() != sys::SND_PCM_STATE_DRAINING)
+        })
     }
 
     /// Stops at once.
