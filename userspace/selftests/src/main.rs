@@ -6,6 +6,7 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod controls;
 mod harness;
 mod hw_params;
 mod kernel_log;
@@ -14,6 +15,7 @@ mod module;
 mod process;
 mod raw;
 mod raw_pcm;
+mod recording;
 mod tape;
 mod tests;
 mod time;

@@ -9,13 +9,17 @@ use std::process::{Child, Command, Output, Stdio};
 use anyhow::{ensure, Context, Result};
 use rtshm::Consumer;
 
+use crate::app::Setup;
 use crate::module;
+use crate::recording;
 
 /// What another process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Role {
     /// It pops whatever comes.
     Consumer,
+    /// It records whatever is played.
+    Recorder,
 }
 
 /// Plays a role, until killed.
@@ -29,6 +33,16 @@ pub(crate) fn play(role: Role) -> Result<()> {
                 while consumer.pop()?.is_some() {}
             }
         }
+        Role::Recorder => {
+            let setup = Setup::default();
+            let pcm = recording::open(&setup)?;
+            pcm.start()?;
+            println!("ready");
+            let mut period = vec![0; setup.period as usize * setup.frame_bytes()];
+            loop {
+                pcm.read(&mut period)?;
+            }
+        }
     }
 }
 
@@ -40,6 +54,7 @@ impl Player {
     pub(crate) fn start(role: Role) -> Result<Self> {
         let name = match role {
             Role::Consumer => "consumer",
+            Role::Recorder => "recorder",
         };
         let mut child = Command::new("/proc/self/exe")
             .args(["--play-role", name])

@@ -90,6 +90,11 @@ impl RawPcm {
         Ok(pcm)
     }
 
+    /// What it was set up to last.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     fn as_ptr(&self) -> *mut sys::snd_pcm_t {
         self.handle.as_ptr()
     }

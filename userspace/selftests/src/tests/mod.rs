@@ -12,8 +12,10 @@ mod instances;
 mod loss;
 mod mapping;
 mod matrix;
+mod mixer;
 mod node;
 mod parameters;
+mod recording;
 mod removal;
 mod storm;
 mod tool;
@@ -45,8 +47,10 @@ pub(crate) fn all() -> Vec<Test> {
         clients::TESTS,
         matrix::TESTS,
         transport::TESTS,
+        recording::TESTS,
         clock::TESTS,
         consumers::TESTS,
+        mixer::TESTS,
         waiting::TESTS,
         faults::TESTS,
         node::TESTS,
