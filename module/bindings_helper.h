@@ -8,7 +8,9 @@
 
 #include <sound/core.h>
 #include <sound/control.h>
+#include <sound/info.h>
 #include <sound/pcm.h>
 #include <sound/tlv.h>
 
 #include "shim.h"
+#include "trace_rtshm.h"

@@ -29,7 +29,8 @@ use crate::{
         Backlog,
         Body,
         Entry, //
-    }, //
+    },
+    trace, //
 };
 
 /// The chunk that is being filled.
@@ -84,6 +85,8 @@ pub struct News {
 ///
 /// While a chunk is open nothing is owed, so that nothing else takes its reservation.
 pub struct Feed {
+    /// The card's index, for traces.
+    card: u32,
     writer: Option<Writer>,
     chunk: Chunk,
     backlog: Backlog,
@@ -101,9 +104,10 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed to nobody.
-    pub fn new() -> Self {
+    /// The feed of the card of this index, to nobody.
+    pub fn new(card: u32) -> Self {
         Self {
+            card,
             writer: None,
             chunk: Chunk::None,
             backlog: Backlog::default(),
@@ -157,6 +161,7 @@ impl Feed {
         self.end_chunk();
         self.join(time);
         self.state = Some(state);
+        trace::state(self.card, state.as_raw(), self.position, time);
         match state {
             State::Start => self.totals.streams = self.totals.streams.wrapping_add(1),
             State::Xrun => self.totals.xruns = self.totals.xruns.wrapping_add(1),
@@ -201,6 +206,9 @@ impl Feed {
     /// Takes note of the speed at which the card's clock runs, as a ratio to the nominal rate times
     /// 2^32; 0 where it stands still.
     pub fn clock(&mut self, ratio: u64) {
+        if ratio != self.clock_ratio {
+            trace::clock(self.card, ratio, self.position);
+        }
         self.clock_ratio = ratio;
         self.publish_page();
     }
@@ -465,6 +473,13 @@ impl Feed {
             return;
         }
         writer.commit(record::stored_len(size));
+        trace::push(
+            self.card,
+            position,
+            filled,
+            time_stamp,
+            writer.write_count(),
+        );
         self.totals.chunks = self.totals.chunks.wrapping_add(1);
         self.totals.frames = self.totals.frames.wrapping_add(u64::from(filled));
         // ORDERING: As in `publish_page`, of which this is what a chunk changes.
@@ -486,6 +501,7 @@ impl Feed {
     }
 
     fn lose(&mut self, position: u64, frames: u64, time: &impl Fn(u64) -> u64) {
+        trace::lost(self.card, position, frames);
         self.totals.lost_frames = self.totals.lost_frames.wrapping_add(frames);
         self.publish_page();
         if self.backlog.extend(position, frames) {
@@ -633,12 +649,6 @@ impl Feed {
         stream.buffer_frames.store_relaxed(buffer_frames);
         stream.chunk_frames.store_relaxed(chunk_frames);
         writer.page().clock_ratio.store_relaxed(self.clock_ratio);
-    }
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -39,6 +39,7 @@ use crate::{
         DEVICES_MAX, //
     },
     player::Player,
+    proc,
     recorder::Recorder,
     steering::Steering,
     LocalModule, //
@@ -93,7 +94,6 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     let &(name, id) = NAMES.get(number).ok_or(EINVAL)?;
     // Not a platform device: udev would call that one built-in.
     let parent = faux::Registration::new(name, None)?;
-    let outlet = Outlet::new(params.capacity)?;
     let device: &Device<Bound> = parent.as_ref().as_ref();
     let names = Names {
         id,
@@ -103,6 +103,7 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     };
     let index = params.card_index(number);
     let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
+    let outlet = Outlet::new(params.capacity, card.index())?;
     add_devices(&mut card, &outlet, params.chunk_frames)?;
     let card = card.register()?;
 
@@ -123,7 +124,7 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     Ok((name, parent, Node::new(outlet, info, card)))
 }
 
-/// Adds the PCM device and the mixer.
+/// Adds the PCM device, the mixer, and files that tell of them.
 fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> Result {
     let steering = Arc::new(Steering::new(), GFP_KERNEL)?;
     let names = pcm::Names {
@@ -132,7 +133,8 @@ fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> R
     };
     let endpoint = Endpoint::new(outlet.clone(), steering.clone(), chunk_frames)?;
     pcm::add::<Player, Recorder>(card, 0, &names, RECORDERS, endpoint)?;
-    mixer::add(card, outlet, &steering)
+    mixer::add(card, outlet, &steering)?;
+    proc::add_files(card, outlet, &steering)
 }
 
 /// The module's version, NUL-padded.

@@ -90,18 +90,19 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An outlet whose regions have rings of `capacity` bytes, and no consumer.
+    /// The outlet of the card of index `card`, whose regions have rings of `capacity` bytes, and no
+    /// consumer.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a capacity that no ring can have, `ENOMEM`.
-    pub fn new(capacity: u64) -> Result<Arc<Self>> {
+    pub fn new(capacity: u64, card: u32) -> Result<Arc<Self>> {
         // CAST: Widening.
         let geometry = Geometry::new(PAGE_SIZE as u64, capacity).ok_or(EINVAL)?;
         Arc::pin_init(
             pin_init!(Self {
                 geometry,
-                feed <- new_spinlock_irq!(Feed::new(), "rtshm::feed"),
+                feed <- new_spinlock_irq!(Feed::new(card), "rtshm::feed"),
                 seat <- new_mutex!(None, "rtshm::seat"),
                 wait <- new_poll_condvar!("rtshm::wait"),
                 gate: Gate::new(),

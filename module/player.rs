@@ -46,6 +46,7 @@ use crate::{
         TICK_MIN, //
     },
     grid::Grid,
+    pointer::Pointer,
     sample,
     tap::Frames, //
 };
@@ -57,8 +58,7 @@ pub struct Player {
     grid: Grid,
     /// Frames consumed since the stream was prepared.
     position: u64,
-    /// `position` when ALSA asked for the pointer last.
-    reported: u64,
+    pointer: Pointer,
     /// Where the next period ends.
     period_end: u64,
     /// Whether the consumer knows that the stream drains.
@@ -71,7 +71,7 @@ impl Player {
             clock: None,
             grid,
             position: 0,
-            reported: 0,
+            pointer: Pointer::default(),
             period_end: period_frames.into(),
             drain_told: false,
         }
@@ -114,20 +114,23 @@ impl Stream for Player {
         let config = stream.config();
         let layout = config.layout;
         let device = stream.device();
-        let grid = Grid::new(config.period_frames, device.chunk_limit(layout.channels));
+        let grid = Grid::new(
+            config.period_frames.get(),
+            device.chunk_limit(layout.channels),
+        );
         device.monitor().set_layout(Some(layout));
         device.outlet().with_feed(|feed| {
             feed.prepare(Format {
                 rate: layout.rate,
                 channels: layout.channels,
                 format: layout.format.0,
-                period_frames: config.period_frames,
-                buffer_frames: config.buffer_frames,
+                period_frames: config.period_frames.get(),
+                buffer_frames: config.buffer_frames.get(),
                 chunk_frames: grid.chunk_frames(),
                 reserved: [0; 2],
             });
         });
-        *stream.state() = Self::new(grid, config.period_frames);
+        *stream.state() = Self::new(grid, config.period_frames.get());
         Ok(())
     }
 
@@ -159,11 +162,12 @@ impl Stream for Player {
 
     fn pointer(stream: &mut Locked<'_, Self>) -> usize {
         stream.advance(timer::now());
-        let buffer = u64::from(stream.config().buffer_frames.max(1));
-        let state = stream.state();
-        state.reported = state.position;
-        // CAST: Below `buffer`.
-        (state.position % buffer) as usize
+        let buffer = stream.config().buffer_frames;
+        let Player {
+            pointer, position, ..
+        } = stream.state();
+        // CAST: Widening.
+        pointer.tell(*position, buffer) as usize
     }
 
     fn tick(stream: &mut Locked<'_, Self>) {
@@ -178,12 +182,16 @@ impl Stream for Player {
         let state = stream.state();
         if state.position >= state.period_end || is_over {
             stream.period_elapsed();
+            let state = stream.state();
+            if state.pointer.told() != state.position {
+                stream.period_elapsed();
+            }
         }
         // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
         if stream.is_over() {
             stream.stop();
         }
-        let period = u64::from(stream.config().period_frames.max(1));
+        let period = u64::from(stream.config().period_frames.get());
         let state = stream.state();
         let into = state.position % period;
         state.period_end = state.position.wrapping_sub(into).wrapping_add(period);
@@ -275,7 +283,7 @@ impl Locked<'_, Player> {
     fn left(&mut self) -> u64 {
         let queued = self.queued();
         let state = self.state();
-        queued.saturating_sub(state.position.wrapping_sub(state.reported))
+        queued.saturating_sub(state.position.wrapping_sub(state.pointer.told()))
     }
 
     /// Whether the stream plays and has nothing left to play.
@@ -303,7 +311,7 @@ impl Locked<'_, Player> {
         }
         let config = self.config();
         let format = config.layout.format;
-        let buffer = u64::from(config.buffer_frames.max(1));
+        let buffer = u64::from(config.buffer_frames.get());
         // After a long stall of a stream that never ends: the buffer holds no more than this.
         let gone = due.saturating_sub(buffer);
         self.record(position, due, gone, format);

@@ -30,6 +30,7 @@ use crate::{
         RATES,
         TICK_MIN, //
     },
+    pointer::Pointer,
     tap::{
         Cursor,
         Frames,
@@ -49,6 +50,7 @@ pub struct Recorder {
     before: u64,
     /// Where the next period ends, in frames.
     period_end: u64,
+    pointer: Pointer,
 }
 
 impl Recorder {
@@ -87,6 +89,7 @@ impl Stream for Recorder {
             cursor: None,
             before: 0,
             period_end: 0,
+            pointer: Pointer::default(),
         })
     }
 
@@ -99,11 +102,12 @@ impl Stream for Recorder {
     }
 
     fn prepare(stream: &mut Locked<'_, Self>) -> Result {
-        let period_end = stream.config().period_frames.into();
+        let period_end = u64::from(stream.config().period_frames.get());
         *stream.state() = Self {
             cursor: None,
             before: 0,
             period_end,
+            pointer: Pointer::default(),
         };
         Ok(())
     }
@@ -132,9 +136,10 @@ impl Stream for Recorder {
 
     fn pointer(stream: &mut Locked<'_, Self>) -> usize {
         stream.advance(timer::now());
-        let buffer = u64::from(stream.config().buffer_frames.max(1));
-        // CAST: Below `buffer`.
-        (stream.position() % buffer) as usize
+        let buffer = stream.config().buffer_frames;
+        let position = stream.position();
+        // CAST: Widening.
+        stream.state().pointer.tell(position, buffer) as usize
     }
 
     fn tick(stream: &mut Locked<'_, Self>) {
@@ -145,8 +150,11 @@ impl Stream for Recorder {
         stream.advance(now);
         if stream.position() >= stream.state().period_end {
             stream.period_elapsed();
+            if stream.state().pointer.told() != stream.position() {
+                stream.period_elapsed();
+            }
         }
-        let period = u64::from(stream.config().period_frames.max(1));
+        let period = u64::from(stream.config().period_frames.get());
         let position = stream.position();
         stream.state().period_end = position
             .wrapping_sub(position % period)

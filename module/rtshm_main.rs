@@ -10,7 +10,10 @@ use kernel::prelude::*;
 
 use crate::{
     instance::Instance,
-    params::Params, //
+    params::{
+        Params,
+        DEVICES_MAX, //
+    }, //
 };
 
 #[path = "../abi/src/lib.rs"]
@@ -29,10 +32,13 @@ pub mod outlet;
 pub mod pages;
 pub mod params;
 pub mod player;
+pub mod pointer;
+pub mod proc;
 pub mod recorder;
 pub mod sample;
 pub mod steering;
 pub mod tap;
+pub mod trace;
 
 module! {
     type: RtShm,
@@ -63,17 +69,17 @@ module! {
 /// The module: its cards.
 pub struct RtShm {
     // Never read: dropped with the module.
-    _instances: KVec<Pin<KBox<Instance>>>,
+    _instances: [Option<Pin<KBox<Instance>>>; DEVICES_MAX],
 }
 
 impl kernel::Module for RtShm {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let params = Params::read()?;
-        let mut instances = KVec::with_capacity(params.devices, GFP_KERNEL)?;
-        for number in 0..params.devices {
+        let mut instances = [const { None }; DEVICES_MAX];
+        for (number, place) in instances.iter_mut().enumerate().take(params.devices) {
             // Where one fails, those before it go as they would with the module.
             let instance = KBox::pin_init(Instance::new(&params, number), GFP_KERNEL)?;
-            instances.push(instance, GFP_KERNEL)?;
+            *place = Some(instance);
         }
         Ok(Self {
             _instances: instances,

@@ -82,6 +82,14 @@ impl NewCard {
         Ok(card)
     }
 
+    /// The card's index, as in `hw:N`.
+    pub fn index(&self) -> u32 {
+        // SAFETY: By the invariant the card is valid, and its number never changes.
+        let number = unsafe { (*self.as_ptr()).number };
+        // CAST: ALSA numbers cards from 0 on.
+        number.unsigned_abs()
+    }
+
     pub(super) fn as_ptr(&self) -> *mut sys::snd_card {
         self.0.as_ptr()
     }
@@ -135,10 +143,7 @@ impl Card {
 
     /// The card's index, as in `hw:N`.
     pub fn index(&self) -> u32 {
-        // SAFETY: By the invariants the card is valid, and its number never changes.
-        let number = unsafe { (*self.0.as_ptr()).number };
-        // CAST: ALSA numbers cards from 0 on.
-        number.unsigned_abs()
+        self.0.index()
     }
 
     /// The card's id, NUL-padded.

@@ -2,6 +2,13 @@
 
 //! What a PCM can do.
 
+use core::slice;
+
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
 use super::sys;
 
 /// A sample format, an `SNDRV_PCM_FORMAT_*`.
@@ -21,6 +28,21 @@ impl SampleFormat {
     pub const S32_LE: Self = Self(sys::SNDRV_PCM_FORMAT_S32_LE);
     /// 32-bit floats, little-endian.
     pub const FLOAT_LE: Self = Self(sys::SNDRV_PCM_FORMAT_FLOAT_LE);
+
+    /// ALSA's name of the format, as in `S16_LE`.
+    pub fn name(self) -> &'static CStr {
+        // CAST: ALSA numbers formats from 0 to 63, and has a name for any number.
+        let format = self.0 as sys::snd_pcm_format_t;
+        // SAFETY: The function only looks its argument up, and returns a string that lives as long as
+        // ALSA does.
+        let bytes = unsafe {
+            let name = sys::snd_pcm_format_name(format);
+            // OVERFLOW: The length of an object in memory. `CStr::from_ptr()` would check.
+            slice::from_raw_parts(name, bindings::strlen(name).wrapping_add(1))
+        };
+        // SAFETY: They end with the first NUL.
+        unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }
+    }
 
     /// The byte that silence consists of, in the formats above.
     pub fn silence(self) -> u8 {

@@ -115,6 +115,9 @@ impl<S: Stream> Ops<S> {
         let mut stream = unsafe { open.assume_locked() };
         from_result(|| {
             let what = Trigger::from_c(cmd).ok_or(EINVAL)?;
+            if what == Trigger::Start && stream.is_being_configured() {
+                return Err(EBADFD);
+            }
             S::trigger(&mut stream, what).map(|()| 0)
         })
     }

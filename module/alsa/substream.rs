@@ -5,6 +5,7 @@
 use core::{
     cell::UnsafeCell,
     mem::offset_of,
+    num::NonZeroU32,
     ptr::{
         self,
         NonNull, //
@@ -37,9 +38,9 @@ pub struct Config {
     /// Rate, channels and format.
     pub layout: Layout,
     /// Frames in a period.
-    pub period_frames: u32,
+    pub period_frames: NonZeroU32,
     /// Frames in the buffer, a whole number of periods.
-    pub buffer_frames: u32,
+    pub buffer_frames: NonZeroU32,
 }
 
 /// What a driver keeps for a substream while it is open.
@@ -146,11 +147,14 @@ impl<S: Stream> Locked<'_, S> {
         unsafe { (*self.open.raw.as_ptr()).runtime }
     }
 
-    /// What the application configured; all 0 before it did.
+    /// What the application configured; before it did, sizes of 1 and the rest 0.
     pub fn config(&self) -> Config {
         let runtime = self.runtime();
         // ALSA bounds the sizes by `buffer_bytes_max`.
-        let frames = |size: sys::snd_pcm_uframes_t| u32::try_from(size).unwrap_or(u32::MAX);
+        let frames = |size: sys::snd_pcm_uframes_t| {
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN)
+        };
         // SAFETY: The runtime is valid, and these fields do not change in a stream that can be
         // locked by one of our operations or our timer.
         unsafe {
@@ -214,6 +218,17 @@ impl<S: Stream> Locked<'_, S> {
         // SAFETY: The runtime is valid, and its state changes under the stream lock.
         let state = unsafe { (*self.runtime()).state };
         state.unsigned_abs() == sys::SNDRV_PCM_STATE_DRAINING
+    }
+
+    /// Whether another thread is configuring the stream or freeing its buffer, which it does without
+    /// the stream lock. A stream that draining starts is started all the same by ALSA (7.3).
+    pub(super) fn is_being_configured(&self) -> bool {
+        // SAFETY: The runtime is valid, and the counter is one word.
+        let accessing =
+            unsafe { ptr::read_volatile(&raw const (*self.runtime()).buffer_accessing.counter) };
+        // ORDERING: By the stream lock. Whoever configures makes it negative before looking at the
+        // state under this lock: either that came first and is seen here, or our start is seen there.
+        accessing < 0
     }
 
     /// The buffer.

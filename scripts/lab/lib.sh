@@ -18,6 +18,7 @@ lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 	build_root=$flavour/build-root	# Debian with the toolchain
 	image=$flavour/image		# the kernel, its modules, its source
 	tree=$flavour/tree		# the source, prepared for modules
+	kselftest=$flavour/kselftest	# the kernel's own tests of ALSA
 	guest_root=$flavour/guest	# Debian that the guest runs
 	initramfs=$flavour/initramfs
 	module_ko=$repo/build/$KERNEL/module/rtshm.ko

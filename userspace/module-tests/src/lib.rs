@@ -2,7 +2,8 @@
 
 //! The files of the kernel module that know no kernel, compiled for the host as they are.
 //!
-//! There is no code here: `tests/` has a file, or a directory, for each of them.
+//! There is no code here but a stand-in for the tracepoints: `tests/` has a file, or a directory, for
+//! each of them.
 
 pub use rtshm_abi as abi;
 
@@ -14,9 +15,12 @@ pub mod clock;
 pub mod feed;
 #[path = "../../../module/grid.rs"]
 pub mod grid;
+#[path = "../../../module/pointer.rs"]
+pub mod pointer;
 #[path = "../../../module/sample.rs"]
 pub mod sample;
 #[path = "../../../module/steering.rs"]
 pub mod steering;
 #[path = "../../../module/tap.rs"]
 pub mod tap;
+pub mod trace;

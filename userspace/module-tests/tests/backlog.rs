@@ -11,7 +11,8 @@ use rtshm_module_tests::{
         Format,
         Lost,
         State,
-        StateChange, //
+        StateChange,
+        Volume, //
     },
     backlog::{
         Backlog,
@@ -69,6 +70,19 @@ fn format(rate: u32, channels: u32) -> Entry {
     }
 }
 
+/// A volume of so many hundredths of a decibel below unity.
+fn volume(below: i32, position: u64, time_stamp: u64) -> Entry {
+    Entry {
+        flags: 0,
+        position,
+        body: Body::Volume(Volume {
+            gain: -below,
+            on: 1,
+            time_stamp,
+        }),
+    }
+}
+
 fn backlog(entries: &[Entry]) -> Backlog {
     let mut backlog = Backlog::default();
     for &entry in entries {
@@ -94,17 +108,20 @@ fn keeps_order_and_content() {
         format(48_000, 2),
         state(State::Start, 0, 11),
         lost(100, 20, 12),
+        volume(650, 120, 14),
         state(State::Pause, 120, 13),
     ]);
     // Each takes a header of 16 bytes and a body of 16 or 32, up to the next multiple of 64.
-    assert_eq!(backlog.stored_len(), 4 * 64);
+    assert_eq!(backlog.stored_len(), 5 * 64);
     assert_eq!(format(1, 1).body.size(), 32);
     assert_eq!(state(State::Start, 0, 0).body.size(), 16);
     assert_eq!(lost(0, 0, 0).body.size(), 16);
+    assert_eq!(volume(0, 0, 0).body.size(), 16);
     let expected = [
         (record::FORMAT, record::RESYNC, 0, 48_000, 2),
         (record::STATE, 0, 0, 1, 11),
         (record::LOST, 0, 100, 20, 12),
+        (record::VOLUME, 0, 120, 650, 14),
         (record::STATE, 0, 120, 2, 13),
     ];
     assert_eq!(drain(backlog), expected);
@@ -135,6 +152,102 @@ fn extends_only_where_frames_continue() {
     assert!(backlog.push(state(State::Pause, 130, 6)));
     assert!(!backlog.extend(130, 1), "a pause between");
     let expected = [(record::LOST, 0, 100, 30, 5), (record::STATE, 0, 130, 2, 6)];
+    assert_eq!(drain(backlog), expected);
+}
+
+/// A slider that is moved while nothing fits: its last place counts, and there is one gap before it.
+#[test]
+fn a_volume_supersedes_one_that_only_losses_follow() {
+    let start = [state(State::Start, 0, 1), lost(0, 10, 2)];
+    let mut backlog = backlog(&start);
+    for n in 1..100 {
+        assert!(backlog.push(volume(n, 10 * n as u64, 0)));
+        assert!(backlog.push(volume(n + 100, 10 * n as u64, 5)));
+        if !backlog.extend(10 * n as u64, 10) {
+            assert!(backlog.push(lost(10 * n as u64, 10, 7)));
+        }
+    }
+    assert_eq!(backlog.stored_len(), 4 * 64);
+    let expected = [
+        (record::STATE, 0, 0, 1, 1),
+        (record::LOST, 0, 0, 990, 2),
+        (record::VOLUME, 0, 990, 199, 5),
+        (record::LOST, 0, 990, 10, 7),
+    ];
+    assert_eq!(drain(backlog), expected);
+}
+
+/// The first of all, and one with nothing before it.
+#[test]
+fn a_volume_supersedes_the_oldest_record() {
+    let mut one = backlog(&[volume(1, 0, 1)]);
+    assert!(one.push(volume(2, 5, 2)));
+    assert_eq!(drain(one), [(record::VOLUME, 0, 5, 2, 2)]);
+    let mut more = backlog(&[volume(1, 0, 1), lost(0, 5, 3)]);
+    assert!(more.push(volume(2, 5, 2)));
+    let expected = [(record::LOST, 0, 0, 5, 3), (record::VOLUME, 0, 5, 2, 2)];
+    assert_eq!(drain(more), expected);
+}
+
+/// What was to be heard at a volume, or is not one gap, stays as it is.
+#[test]
+fn a_volume_supersedes_nothing_else() {
+    let entries = [
+        volume(1, 10, 1),
+        state(State::Pause, 10, 2),
+        volume(2, 10, 3),
+        format(48_000, 2),
+        lost(10, 5, 4),
+    ];
+    let mut kept = backlog(&entries);
+    assert!(kept.push(volume(3, 15, 5)));
+    let expected = [
+        (record::VOLUME, 0, 10, 1, 1),
+        (record::STATE, 0, 10, 2, 2),
+        (record::VOLUME, 0, 10, 2, 3),
+        (record::FORMAT, record::RESYNC, 0, 48_000, 2),
+        (record::LOST, 0, 10, 5, 4),
+        (record::VOLUME, 0, 15, 3, 5),
+    ];
+    assert_eq!(drain(kept), expected);
+
+    let mut apart = backlog(&[lost(0, 5, 1), volume(1, 5, 2), lost(6, 5, 3)]);
+    assert!(apart.push(volume(2, 11, 4)));
+    let expected = [
+        (record::LOST, 0, 0, 5, 1),
+        (record::LOST, 0, 6, 5, 3),
+        (record::VOLUME, 0, 11, 2, 4),
+    ];
+    assert_eq!(drain(apart), expected);
+}
+
+/// In a full backlog there is room for a volume that supersedes another, and for no other.
+#[test]
+fn a_volume_in_a_full_backlog() {
+    let mut entries: [_; ROOM] = std::array::from_fn(|n| lost(n as u64 * 10, 1, 0));
+    entries[ROOM - 1] = volume(1, 100, 1);
+    let mut full = backlog(&entries);
+    assert!(full.push(volume(2, 200, 2)));
+    assert!(!full.push(state(State::Pause, 200, 3)));
+    assert_eq!(drain(full)[ROOM - 1], (record::VOLUME, 0, 200, 2, 2));
+
+    entries[ROOM - 1] = state(State::Pause, 100, 1);
+    let mut full = backlog(&entries);
+    assert!(!full.push(volume(2, 200, 2)));
+    assert_eq!(drain(full).len(), ROOM);
+}
+
+/// Of what came before only the losses are told; the volume is told anew by whoever collapses.
+#[test]
+fn collapses_over_volumes() {
+    let mut backlog = backlog(&[
+        volume(1, 0, 1),
+        lost(0, 5, 2),
+        volume(2, 5, 3),
+        lost(5, 1, 4),
+    ]);
+    backlog.collapse();
+    let expected = [(record::LOST, record::SPANS_STREAMS, 0, 6, 2)];
     assert_eq!(drain(backlog), expected);
 }
 
@@ -198,6 +311,7 @@ fn extremes() {
 #[derive(Clone, Debug)]
 enum Op {
     Push(bool, u64, u64),
+    Volume(u64),
     Extend(u64, u64),
     RemoveFirst,
     Clear,
@@ -211,6 +325,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (any::<bool>(), position.clone(), frames.clone())
             .prop_map(|(is_lost, position, frames)| Op::Push(is_lost, position, frames)),
+        4 => position.clone().prop_map(Op::Volume),
         4 => (position.clone(), frames.clone()).prop_map(|(p, f)| Op::Extend(p, f)),
         3 => Just(Op::RemoveFirst),
         1 => Just(Op::Clear),
@@ -233,6 +348,26 @@ fn sum(model: &VecDeque<Seen>) -> Option<Seen> {
     ))
 }
 
+/// Drops the last `VOLUME` if only losses follow, the first of which then joins the one before if it
+/// goes on where that ends.
+fn supersede(model: &mut VecDeque<Seen>) {
+    let Some(last) = model.iter().rposition(|seen| seen.0 != record::LOST) else {
+        return;
+    };
+    if model[last].0 != record::VOLUME {
+        return;
+    }
+    model.remove(last);
+    if last == 0 || last == model.len() {
+        return;
+    }
+    let (before, behind) = (model[last - 1], model[last]);
+    if before.0 == record::LOST && before.2 + before.3 == behind.2 {
+        model[last - 1].3 += behind.3;
+        model.remove(last);
+    }
+}
+
 proptest! {
     #[test]
     fn does_as_a_queue_does(ops in prop::collection::vec(op(), 1..80)) {
@@ -245,6 +380,15 @@ proptest! {
                         true => lost(position, frames, time),
                         false => state(State::Resume, position, time),
                     };
+                    let room = model.len() < ROOM;
+                    prop_assert_eq!(backlog.push(entry), room);
+                    if room {
+                        model.push_back(seen(&entry));
+                    }
+                }
+                Op::Volume(position) => {
+                    let entry = volume(time as i32, position, time);
+                    supersede(&mut model);
                     let room = model.len() < ROOM;
                     prop_assert_eq!(backlog.push(entry), room);
                     if room {

@@ -7,7 +7,8 @@
 //!    stand in for them.
 //! 3. What runs in atomic context (the timer's callback, under the stream lock, under the feed's
 //!    spinlock) reaches only functions that neither sleep, allocate nor print, and makes no indirect
-//!    call. These are listed, rather than those that may not be called: a new one wants a thought.
+//!    call, tracepoints aside. These are listed, rather than those that may not be called: a new one
+//!    wants a thought.
 //! 4. Whatever others call by its address is known to be called in atomic or in process context.
 
 use std::collections::BTreeSet;
@@ -20,10 +21,10 @@ struct Pattern(&'static str, &'static str);
 /// Where atomic context begins. Each must match.
 const ATOMIC: &[Pattern] = &[
     Pattern("rtshm::alsa::timer::expired::<", ""),
-    Pattern("rtshm::alsa::pcm::", ">::trigger"),
-    Pattern("rtshm::alsa::pcm::", ">::pointer"),
-    // Called with the stream lock held by `Ops::prepare`.
-    Pattern("rtshm::alsa::pcm::Playback>", "::prepare"),
+    Pattern("rtshm::alsa::", ">::trigger"),
+    Pattern("rtshm::alsa::", ">::pointer"),
+    // A driver's, called with the stream lock held by `Ops::prepare`.
+    Pattern(" as rtshm::alsa::", ">::prepare"),
     // Process context, but in the midst of the caller's preparing to sleep.
     Pattern("rtshm::misc::Table<", ">::poll"),
     // Under its spinlock, whoever calls.
@@ -32,15 +33,26 @@ const ATOMIC: &[Pattern] = &[
 
 /// Other callbacks: in process context, without a spinlock.
 const PROCESS: &[Pattern] = &[
-    Pattern("rtshm::alsa::pcm::Ops<", ">::open"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::close"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::prepare"),
-    Pattern("rtshm::alsa::pcm::Ops<", ">::sync_stop"),
+    Pattern("rtshm::alsa::", ">::open"),
+    Pattern("rtshm::alsa::", ">::close"),
+    Pattern("rtshm::alsa::", ">::prepare"),
+    Pattern("rtshm::alsa::", ">::sync_stop"),
     Pattern("rtshm::alsa::pcm::private_free::<", ""),
+    Pattern("rtshm::alsa::info::Calls<", ">::read"),
+    Pattern("rtshm::alsa::info::Calls<", ">::free"),
+    Pattern("rtshm::misc::Table<", ">::remove"),
     Pattern("kernel::miscdevice::MiscdeviceVTable<", ""),
     Pattern("kernel::fmt::", "::fmt"),
     Pattern("init_module", ""),
     Pattern("cleanup_module", ""),
+];
+
+/// How the names begin of what the kernel's macros make of a tracepoint's declaration. It is good in
+/// any context, and calls whoever traces.
+const TRACEPOINT: &[&str] = &[
+    "rust_do_trace_rtshm_",
+    "__traceiter_rtshm_",
+    "trace_raw_output_rtshm_",
 ];
 
 /// Functions of the kernel that are good in atomic context.
@@ -119,7 +131,7 @@ pub fn check(graph: &Graph) -> Verdict {
     for &callback in &graph.callbacks {
         let function = &graph.functions[callback];
         let is_known = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(function));
-        if !is_known(ATOMIC) && !is_known(PROCESS) {
+        if !is_known(ATOMIC) && !is_known(PROCESS) && !is_tracepoint(function) {
             let name = name(function);
             complain(format!(
                 "{name} is called back in a context that is not listed"
@@ -151,7 +163,7 @@ fn walk(graph: &Graph, entries: &BTreeSet<usize>) -> Vec<(usize, String)> {
     let mut next = 0;
     while let Some((index, way)) = reached.get(next).cloned() {
         for &callee in &graph.functions[index].local {
-            if seen.insert(callee) {
+            if !is_tracepoint(&graph.functions[callee]) && seen.insert(callee) {
                 let name = name(&graph.functions[callee]);
                 reached.push((callee, format!("{way} -> {name}")));
             }
@@ -169,6 +181,11 @@ fn indices(graph: &Graph, predicate: impl Fn(&Function) -> bool) -> BTreeSet<usi
 
 fn name(function: &Function) -> &str {
     function.names.first().map_or("?", String::as_str)
+}
+
+fn is_tracepoint(function: &Function) -> bool {
+    let begins = |name: &String| TRACEPOINT.iter().any(|start| name.starts_with(start));
+    function.names.iter().any(begins)
 }
 
 /// Whether a symbol of another object is one of `core`'s ways to panic, which are many. What is of

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -52,7 +52,10 @@ Fields of the JSON (--json); the counters are the module's since it was loaded:
   chunks, frames            chunks delivered, frames in them
   lost_frames, lost_records frames that did not fit into the ring, places where they are missing
   streams, xruns            streams begun, streams that ended because the application was late
-  faults, wakeups           consumers found faulty, times that a sleeping one was woken";
+  faults, wakeups           consumers found faulty, times that a sleeping one was woken
+  clock_ppm                 speed of the card's clock, as its distance from nominal in parts per
+                            million; null while it stands still
+  volume_db, muted          the mixer's Master Playback Volume and Switch";
 
 const LIST_JSON: &str = "\
 Fields of the JSON (--json), an array with an object for each device:
@@ -123,6 +126,10 @@ pub(crate) struct PlayOptions {
     #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = parse_latency)]
     pub(crate) latency: Duration,
 
+    /// What to do with the volume that the mixer of the virtual card says
+    #[arg(long, value_name = "WHAT", default_value = "apply")]
+    pub(crate) volume: VolumeUse,
+
     /// Exit when the first stream has been played to its end
     #[arg(long)]
     pub(crate) once: bool,
@@ -130,6 +137,15 @@ pub(crate) struct PlayOptions {
     /// Print a summary as JSON on standard output at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with the mixer's volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VolumeUse {
+    /// Play at that volume
+    Apply,
+    /// Play at full volume
+    Ignore,
 }
 
 #[derive(Debug, Args)]

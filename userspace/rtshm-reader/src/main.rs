@@ -17,6 +17,7 @@ mod status;
 mod stdout;
 mod summary;
 mod table;
+mod volume;
 
 #[cfg(test)]
 #[path = "../../rtshm/tests/common/mod.rs"]

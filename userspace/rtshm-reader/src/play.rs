@@ -11,7 +11,7 @@ use anyhow::{anyhow, Result};
 use nix::libc::{EINTR, POLLIN};
 use rtshm::{Consumer, Error};
 
-use crate::cli::PlayOptions;
+use crate::cli::{PlayOptions, VolumeUse};
 use crate::clock::{now, SECOND};
 use crate::exit::{self, Outcome};
 use crate::notes::Notes;
@@ -20,6 +20,7 @@ use crate::player::{Player, Wait};
 use crate::signals::Signals;
 use crate::stdout;
 use crate::summary::{RingUse, Summary};
+use crate::volume::Volume;
 
 pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
     let signals = Signals::take_over()?;
@@ -34,7 +35,8 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
         ring: RingUse::new(consumer.capacity()),
         ..Summary::default()
     };
-    let mut player = Player::new(opener, options.once, summary, notes);
+    let volume = (options.volume == VolumeUse::Apply).then(Volume::unity);
+    let mut player = Player::new(opener, options.once, volume, summary, notes);
     let start = now();
     notes.detail(format_args!("waiting for a stream on {}", path.display()));
     play(&mut player, &mut consumer, &signals)?;

@@ -33,6 +33,7 @@ use crate::clock::SECOND;
 use crate::notes::Notes;
 use crate::sink::{Opener, Sink};
 use crate::summary::Summary;
+use crate::volume::Volume;
 
 use self::output::Open;
 
@@ -41,6 +42,12 @@ const LINGER: u64 = SECOND / 2;
 
 /// How long silence is played after a stream whose successor has another format.
 const TAIL: u64 = SECOND / 20;
+
+/// How long a change of the volume takes.
+const FADE: u64 = SECOND / 100;
+
+/// Samples that are brought to their volume at a time; at least a frame of 64 channels.
+const STAGING: usize = 1024;
 
 /// Shortest sleep where the time is what wakes.
 const NAP: u64 = SECOND / 100;
@@ -129,12 +136,21 @@ pub(crate) struct Player<O: Opener> {
     owed: u64,
     /// Whether what is older than the latency is discarded.
     late: bool,
+    /// What samples are brought to before they are written, where that is wanted.
+    volume: Option<Volume>,
     summary: Summary,
     notes: Notes,
 }
 
 impl<O: Opener> Player<O> {
-    pub(crate) fn new(opener: O, once: bool, summary: Summary, notes: Notes) -> Self {
+    /// A player that begins at `volume` and follows the mixer, or plays samples as they are.
+    pub(crate) fn new(
+        opener: O,
+        once: bool,
+        volume: Option<Volume>,
+        summary: Summary,
+        notes: Notes,
+    ) -> Self {
         Self {
             opener,
             sink: None,
@@ -146,6 +162,7 @@ impl<O: Opener> Player<O> {
             written: 0,
             owed: 0,
             late: false,
+            volume,
             summary,
             notes,
         }
@@ -272,10 +289,33 @@ impl<O: Opener> Player<O> {
                         .detail(format_args!("{} frames lost at {position}", lost.frames));
                     self.lost(lost, now);
                 }
+                Kind::Volume(volume) => {
+                    drop(event);
+                    self.volume(volume);
+                }
                 _ => {}
             }
         }
         Ok(Halt::Empty)
+    }
+
+    /// Goes to another volume: at once where nothing is to be heard at this moment.
+    fn volume(&mut self, to: rtshm::Volume) {
+        let (gain, is_on) = (to.gain, to.is_on);
+        let switch = if is_on { "" } else { ", muted" };
+        self.notes.detail(format_args!(
+            "volume {} dB{switch}",
+            f64::from(gain) / 100.0
+        ));
+        let rate = self.format.map_or(0, |format| format.rate);
+        let fade = if self.active {
+            u64::from(rate) * FADE / SECOND
+        } else {
+            0
+        };
+        if let Some(volume) = &mut self.volume {
+            volume.go_to(gain, is_on, fade);
+        }
     }
 
     fn format(&mut self, format: Format, now: u64) {
@@ -355,23 +395,39 @@ impl<O: Opener> Player<O> {
         if self.is_stale(chunk, now) {
             return self.discard(frames);
         }
-        // CAST: Less than the number of frames in the chunk, which is in memory.
-        let start = self.written as usize * chunk.channels as usize;
-        let rest = chunk.samples.get(start..).unwrap_or_default();
-        match self.try_sink(now, |sink| sink.write(rest)) {
-            Some(count) => {
-                self.summary.frames_out += count;
-                self.written += count;
-                self.filled(count, now);
+        while self.written < frames {
+            let Some((offered, count)) = self.write(chunk, now) else {
+                return Taken::Part(Halt::Broken);
+            };
+            self.summary.frames_out += count;
+            self.written += count;
+            self.filled(count, now);
+            if count < offered {
+                self.start_if_filling(now);
+                return Taken::Part(Halt::Full);
             }
-            None => return Taken::Part(Halt::Broken),
-        }
-        if self.written < frames {
-            self.start_if_filling(now);
-            return Taken::Part(Halt::Full);
         }
         self.take(frames);
         Taken::Whole
+    }
+
+    /// Offers the sink what comes next of a chunk, at its volume; returns how many frames that was,
+    /// and how many it took.
+    fn write(&mut self, chunk: &Chunk<'_>, now: u64) -> Option<(u64, u64)> {
+        let channels = chunk.channels as usize;
+        // CAST: Less than the number of frames in the chunk, which is in memory.
+        let start = self.written as usize * channels;
+        let mut samples = chunk.samples.get(start..).unwrap_or_default();
+        let mut staging = [0.0; STAGING];
+        if let Some(volume) = self.volume.as_ref().filter(|volume| !volume.is_unity()) {
+            let whole = (STAGING - STAGING % channels).min(samples.len());
+            let staged = &mut staging[..whole];
+            volume.apply(&samples[..whole], channels, self.written, staged);
+            samples = staged;
+        }
+        let count = self.try_sink(now, |sink| sink.write(samples))?;
+        // CAST: Widening.
+        Some(((samples.len() / channels) as u64, count))
     }
 
     fn discard(&mut self, frames: u64) -> Taken {
@@ -383,6 +439,9 @@ impl<O: Opener> Player<O> {
     /// Takes note that a chunk is dealt with.
     fn take(&mut self, frames: u64) {
         self.written = 0;
+        if let Some(volume) = &mut self.volume {
+            volume.advance(frames);
+        }
         self.summary.chunks += 1;
         self.summary.frames_in += frames;
     }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rtshm::{Device, Format, Holder, Info, State, Status};
+use rtshm::{ClockRatio, Device, Format, Holder, Info, State, Status};
 use serde::Serialize;
 
 use crate::cli::OutputOptions;
@@ -39,6 +39,12 @@ struct Report {
     xruns: u64,
     faults: u64,
     wakeups: u64,
+    /// Null while the clock stands still.
+    clock_ppm: Option<f64>,
+    volume_db: f64,
+    muted: bool,
+    #[serde(skip)]
+    clock: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +95,13 @@ impl Report {
             xruns: status.xruns,
             faults: status.faults,
             wakeups: status.wakeups,
+            clock_ppm: status.clock_ratio.map(ClockRatio::ppm),
+            volume_db: f64::from(status.volume_gain) / 100.0,
+            muted: !status.volume_is_on,
+            clock: match status.clock_ratio {
+                None => "stands still".to_string(),
+                Some(ratio) => ratio.to_string(),
+            },
         }
     }
 
@@ -113,6 +126,10 @@ impl Report {
                 stream.chunk_frames
             ),
         };
+        let volume = match (self.volume_db, self.muted) {
+            (db, false) => format!("{db} dB"),
+            (db, true) => format!("muted, {db} dB"),
+        };
         let rows = [
             ("device", self.device.display().to_string()),
             ("card", format!("{} ({})", self.card, self.card_id)),
@@ -122,6 +139,8 @@ impl Report {
             ),
             ("state", self.state.to_string()),
             ("stream", stream),
+            ("clock", self.clock.clone()),
+            ("volume", volume),
             ("consumer", consumer),
             (
                 "ring",
@@ -214,6 +233,9 @@ mod tests {
             xruns: 0,
             faults: 0,
             wakeups: 0,
+            clock_ratio: None,
+            volume_gain: 0,
+            volume_is_on: true,
         }
     }
 
@@ -239,6 +261,9 @@ mod tests {
             xruns: 1,
             faults: 7,
             wakeups: 8,
+            clock_ratio: ClockRatio::from_ppm(-12.5),
+            volume_gain: -1250,
+            volume_is_on: false,
         }
     }
 
@@ -252,6 +277,8 @@ card              1 (RtShm)
 module            0.1.0, ABI version 1
 state             running
 stream            S16_LE, 44100 Hz, 2 channels, period 1024, buffer 4096, chunks of up to 512 frames
+clock             -12.500 ppm
+volume            muted, -12.5 dB
 consumer          rtshm-reader (pid 4711)
 ring              1000 of 1048576 bytes unread
 delivered         5 frames in 6 chunks
@@ -265,6 +292,8 @@ faulty consumers  7
         for line in [
             "state             none",
             "stream            none yet",
+            "clock             stands still",
+            "volume            0 dB",
             "consumer          none",
         ] {
             assert!(text.lines().any(|found| found == line), "{text}");
@@ -293,8 +322,16 @@ faulty consumers  7
         assert_eq!(json["stream"]["chunk_frames"], 512);
         assert_eq!(json["consumer_name"], "rtshm-reader");
         assert_eq!(json["ring_fill_bytes"], 1000);
+        let ppm = json["clock_ppm"].as_f64().unwrap();
+        assert!((ppm + 12.5).abs() < 0.001, "{ppm}");
+        assert_eq!(json["volume_db"], -12.5);
+        assert_eq!(json["muted"], true);
         let json = serde_json::to_value(report(idle())).unwrap();
-        assert!(json["stream"].is_null() && json["consumer_pid"].is_null());
-        assert_eq!(json.as_object().unwrap().len(), 21);
+        for name in ["stream", "consumer_pid", "clock_ppm"] {
+            assert!(json[name].is_null(), "{name}");
+        }
+        assert_eq!(json["volume_db"], 0.0);
+        assert_eq!(json["muted"], false);
+        assert_eq!(json.as_object().unwrap().len(), 24);
     }
 }

@@ -12,6 +12,7 @@ use rtshm_abi::memory::Reader;
 use rtshm_abi::record::{Record, RECORD_ALIGN};
 use rtshm_abi::ring::Corrupt;
 
+use crate::clock::ClockRatio;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::event::{Content, Event};
@@ -33,7 +34,7 @@ impl Consumer {
     /// Becomes the consumer of the device at `path`, usually
     /// [`DEFAULT_PATH`](crate::DEFAULT_PATH).
     ///
-    /// The ring starts empty: what was played before is not in it.
+    /// The ring starts with the volume and nothing else: what was played before is not in it.
     ///
     /// # Errors
     ///
@@ -158,6 +159,33 @@ impl Consumer {
         let page = self.reader.consumer_page();
         // ORDERING: Relaxed; the kernel loads it within a `poll()` that this thread makes later.
         page.wake_bytes.store_relaxed(bytes);
+    }
+
+    /// Asks the kernel to run the card's clock at this speed, from [`ClockRatio::MIN`] to
+    /// [`ClockRatio::MAX`]: what is beyond is taken as these.
+    ///
+    /// The kernel does so, in its own time, while the mixer's clock source is the consumer. It
+    /// forgets the request when the consumer goes.
+    pub fn request_rate(&mut self, ratio: ClockRatio) {
+        self.store_rate_request(ratio.clamp(ClockRatio::MIN, ClockRatio::MAX).as_raw());
+    }
+
+    /// Takes the request back: the kernel runs the clock at its nominal rate, as it does for a
+    /// consumer that has never asked.
+    pub fn clear_rate_request(&mut self) {
+        self.store_rate_request(0);
+    }
+
+    fn store_rate_request(&mut self, raw: u64) {
+        let page = self.reader.consumer_page();
+        // ORDERING: Relaxed; the value stands by itself. Partner: `Writer::rate_request`.
+        page.rate_request.store_relaxed(raw);
+    }
+
+    /// The speed at which the card's clock runs now; `None` while it stands still.
+    pub fn clock_ratio(&self) -> Option<ClockRatio> {
+        // ORDERING: Relaxed; the value stands by itself. Partner: the kernel's relaxed store.
+        ClockRatio::from_raw(self.reader.page().clock_ratio.load_relaxed())
     }
 
     /// Sleeps until there is something to pop, or `timeout` has passed; `None` waits for ever.

@@ -12,6 +12,7 @@ use rtshm_abi::ioctl;
 use rtshm_abi::layout::{Geometry, ABI_VERSION};
 use rtshm_abi::record::State;
 
+use crate::clock::ClockRatio;
 use crate::error::{printable, Error, Holder, Result};
 use crate::format::{Format, SampleFormat};
 
@@ -105,6 +106,12 @@ pub struct Status {
     pub faults: u64,
     /// Times those who wait in `poll()` or epoll were woken.
     pub wakeups: u64,
+    /// The speed at which the card's clock runs; `None` while it stands still.
+    pub clock_ratio: Option<ClockRatio>,
+    /// The Master Playback Volume in hundredths of a decibel.
+    pub volume_gain: i32,
+    /// Whether the Master Playback Switch is on.
+    pub volume_is_on: bool,
 }
 
 impl Status {
@@ -234,6 +241,9 @@ impl Device {
             xruns: raw.xruns,
             faults: raw.faults,
             wakeups: raw.wakeups,
+            clock_ratio: ClockRatio::from_raw(raw.clock_ratio),
+            volume_gain: raw.volume_gain,
+            volume_is_on: raw.volume_on != 0,
         })
     }
 

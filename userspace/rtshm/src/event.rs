@@ -28,6 +28,8 @@ pub enum Kind<'a> {
     Audio(Chunk<'a>),
     /// Frames that were played are missing here.
     Lost(Lost),
+    /// What the card's mixer says, the first event of every consumer.
+    Volume(Volume),
 }
 
 /// Frames that were played, as they stand in the ring.
@@ -68,6 +70,19 @@ pub struct Lost {
     pub spans_streams: bool,
 }
 
+/// The volume that the card's mixer says, which the samples do not have: they are at unity. Whoever
+/// makes those behind this event heard applies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Volume {
+    /// The Master Playback Volume in hundredths of a decibel, from -10000 to 0.
+    pub gain: i32,
+    /// Whether the Master Playback Switch is on; nothing is to be heard where it is not.
+    pub is_on: bool,
+    /// When it became so: `CLOCK_MONOTONIC`, nanoseconds; 0 where it never was otherwise.
+    pub time_stamp: u64,
+}
+
 /// What was found in a record, checked.
 ///
 /// # Invariants
@@ -84,6 +99,7 @@ pub(crate) enum Content {
         samples: NonNull<[f32]>,
     },
     Lost(Lost),
+    Volume(Volume),
 }
 
 impl Content {
@@ -125,6 +141,14 @@ impl Content {
                     frames: raw.frames,
                     time_stamp: raw.time_stamp,
                     spans_streams: record.header.flags & record::SPANS_STREAMS != 0,
+                })
+            }
+            record::VOLUME => {
+                let raw = record.volume()?;
+                Self::Volume(Volume {
+                    gain: raw.gain,
+                    is_on: raw.on != 0,
+                    time_stamp: raw.time_stamp,
                 })
             }
             _ => return Ok(None),
@@ -170,6 +194,7 @@ impl<'a> Event<'a> {
             Content::Format(format) => Kind::Format(format),
             Content::State(change) => Kind::State(change),
             Content::Lost(lost) => Kind::Lost(lost),
+            Content::Volume(volume) => Kind::Volume(volume),
             Content::Audio {
                 frame_count,
                 channels,
@@ -195,8 +220,8 @@ impl<'a> Event<'a> {
         self.header.position
     }
 
-    /// Whether it describes a stream already under way: the consumer has just attached, or the ring
-    /// was too full for what led here.
+    /// Whether it describes what is already so: the consumer has just attached, or the ring was too
+    /// full for what led here.
     pub fn is_resync(&self) -> bool {
         self.header.flags & record::RESYNC != 0
     }

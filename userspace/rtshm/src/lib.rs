@@ -26,6 +26,7 @@
 //!                 }
 //!                 Kind::State(change) => println!("{:?}", change.state),
 //!                 Kind::Lost(lost) => println!("{} frames are missing here", lost.frames),
+//!                 Kind::Volume(volume) => println!("{} dB", f64::from(volume.gain) / 100.0),
 //!                 _ => {}
 //!             }
 //!         } // An event that is dropped gives its bytes back to the kernel.
@@ -35,9 +36,9 @@
 //!
 //! # What to know
 //!
-//! - The ring starts empty at each open: a consumer hears what is played from then on. Where a
-//!   stream is under way it is told so by a `FORMAT` and a `STATE` event with
-//!   [`is_resync`](Event::is_resync).
+//! - The ring is a new one at each open: a consumer hears what is played from then on. The first
+//!   event is the [`Volume`]. Where a stream is under way it is told so by a `FORMAT` and a `STATE`
+//!   event with [`is_resync`](Event::is_resync).
 //! - Everything is in one ordered stream: a `FORMAT` before the first chunk that has it, a
 //!   [`Lost`] where frames are missing because the ring was full.
 //! - [`Consumer::pop`] is fit for a real-time thread: it does not allocate, lock or enter the
@@ -52,6 +53,7 @@
 //! Frames, rates, channels, formats and states are ALSA's. Time is `CLOCK_MONOTONIC` in
 //! nanoseconds. Samples are interleaved float32; full scale is 1.0.
 
+mod clock;
 mod consumer;
 mod device;
 mod error;
@@ -59,10 +61,11 @@ mod event;
 mod format;
 mod region;
 
+pub use crate::clock::ClockRatio;
 pub use crate::consumer::Consumer;
 pub use crate::device::{paths, Device, Info, Status, DEFAULT_PATH};
 pub use crate::error::{Error, Holder, Result};
-pub use crate::event::{Chunk, Event, Kind, Lost, StateChange};
+pub use crate::event::{Chunk, Event, Kind, Lost, StateChange, Volume};
 pub use crate::format::{Format, SampleFormat};
 pub use crate::region::Region;
 pub use rtshm_abi::layout::Geometry;

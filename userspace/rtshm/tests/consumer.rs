@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Fake, CAPACITY};
-use rtshm::{Error, Kind, State};
+use rtshm::{ClockRatio, Error, Kind, State};
 use rtshm_abi::record;
 
 #[test]
@@ -20,6 +20,8 @@ fn events_come_in_order_and_whole() {
     assert!(fake.state_with(State::Start, record::RESYNC, 1000));
     assert!(fake.audio(2, 1000, 123_456_789, &[0.5, -0.5, 0.25, -0.25, 1.0, -1.0]));
     assert!(fake.lost(300, record::SPANS_STREAMS, 1003));
+    assert!(fake.volume(-1250, 1));
+    assert!(fake.volume(0, 0));
 
     let event = consumer.pop().unwrap().unwrap();
     let Kind::Format(format) = event.kind() else {
@@ -58,7 +60,57 @@ fn events_come_in_order_and_whole() {
     assert!(lost.spans_streams);
     drop(event);
 
+    for (gain, is_on) in [(-1250, true), (0, false)] {
+        let event = consumer.pop().unwrap().unwrap();
+        let Kind::Volume(volume) = event.kind() else {
+            panic!("{event:?}");
+        };
+        assert_eq!((volume.gain, volume.is_on), (gain, is_on));
+        assert_eq!(volume.time_stamp, 11);
+        drop(event);
+    }
+
     assert!(consumer.pop().unwrap().is_none());
+}
+
+#[test]
+fn a_suspended_stream_is_told() {
+    let mut fake = Fake::new();
+    let mut consumer = fake.consumer().unwrap();
+    assert!(fake.state(State::Suspend, 5));
+    let event = consumer.pop().unwrap().unwrap();
+    assert!(matches!(event.kind(), Kind::State(change) if change.state == State::Suspend));
+}
+
+/// The kernel sees what is asked for, within the bounds of that, and nothing before or after.
+#[test]
+fn a_speed_is_asked_for() {
+    let fake = Fake::new();
+    let mut consumer = fake.consumer().unwrap();
+    let requested = || fake.consumer_page().rate_request.load_relaxed();
+    assert_eq!(requested(), 0);
+    consumer.request_rate(ClockRatio::from_ppm(100.0).unwrap());
+    assert_eq!(requested(), 4_295_396_793);
+    consumer.request_rate(ClockRatio::NOMINAL);
+    assert_eq!(requested(), 1 << 32);
+    // A clock can run at a speed that cannot be asked for.
+    fake.page().clock_ratio.store_relaxed(3 << 31);
+    consumer.request_rate(consumer.clock_ratio().unwrap());
+    assert_eq!(requested(), 4_299_262_263);
+    consumer.clear_rate_request();
+    assert_eq!(requested(), 0);
+    assert_eq!(fake.consumer_page().wake_bytes.load_relaxed(), 0);
+}
+
+#[test]
+fn the_speed_of_the_clock_is_seen() {
+    let fake = Fake::new();
+    let consumer = fake.consumer().unwrap();
+    assert_eq!(consumer.clock_ratio(), None);
+    for (raw, text) in [(1 << 32, "nominal"), ((1 << 32) + 53_687, "+12.500 ppm")] {
+        fake.page().clock_ratio.store_relaxed(raw);
+        assert_eq!(consumer.clock_ratio().unwrap().to_string(), text);
+    }
 }
 
 #[test]

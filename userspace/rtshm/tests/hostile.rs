@@ -128,11 +128,29 @@ fn bodies_too_short_for_their_kind_are_refused() {
         (record::FORMAT, 31),
         (record::STATE, 15),
         (record::LOST, 15),
+        (record::VOLUME, 15),
     ] {
         let (_, what) = malformed(|fake| {
             fake.push(kind, 0, 0, &[&vec![1; size as usize]]);
         });
         assert_eq!(what, Malformed::Short { kind, size });
+    }
+}
+
+#[test]
+fn impossible_volumes_are_refused() {
+    for (gain, on) in [
+        (1, 1),
+        (-10_001, 1),
+        (i32::MIN, 0),
+        (i32::MAX, 1),
+        (0, 2),
+        (0, u32::MAX),
+    ] {
+        let (_, what) = malformed(|fake| {
+            fake.volume(gain, on);
+        });
+        assert_eq!(what, Malformed::Volume { gain, on });
     }
 }
 
@@ -258,6 +276,9 @@ fn exhaust(consumer: &mut Consumer) -> Result<usize, Error> {
             // Touches all of it.
             std::hint::black_box(chunk.samples.iter().map(|s| s.to_bits()).max());
         }
+        if let rtshm::Kind::Volume(volume) = event.kind() {
+            assert!((-10_000..=0).contains(&volume.gain));
+        }
         events += 1;
         assert!(events <= CAPACITY / record::RECORD_ALIGN, "more than fits");
     }
@@ -267,7 +288,7 @@ fn exhaust(consumer: &mut Consumer) -> Result<usize, Error> {
 /// A record's 64 bytes that look plausible, with what makes them less so.
 fn plausible() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![0..200u32, Just(u32::MAX), any::<u32>()];
-    let kind = prop_oneof![4 => 1..=4u16, 1 => any::<u16>()];
+    let kind = prop_oneof![4 => 1..=5u16, 1 => any::<u16>()];
     let words = prop::collection::vec(prop_oneof![0..5u32, any::<u32>()], 12);
     (size, kind, any::<u16>(), any::<u64>(), words).prop_map(
         |(size, kind, flags, position, words)| {

@@ -7,6 +7,7 @@
 
 mod app;
 mod controls;
+mod desktop;
 mod harness;
 mod hw_params;
 mod kernel_log;
@@ -16,11 +17,14 @@ mod process;
 mod raw;
 mod raw_pcm;
 mod recording;
+mod storm;
 mod tape;
 mod tests;
 mod time;
+mod wav;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -30,6 +34,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
+    /// Which tests
+    #[arg(long, value_enum, default_value_t = Suite::Card)]
+    suite: Suite,
+
     /// List the tests and run none
     #[arg(long)]
     list: bool,
@@ -46,19 +54,65 @@ struct Cli {
     #[arg(long, value_name = "NAME", hide = true, conflicts_with_all = ["list", "filter"])]
     run: Option<String>,
 
+    #[command(flatten)]
+    storms: storm::Settings,
+
+    /// Be a hostile consumer of a storm, until killed: whose, and in which round
+    #[arg(long, num_args = 2, value_names = ["NAME", "ROUND"], hide = true)]
+    storm_consumer: Option<Vec<String>>,
+
     /// Be a process that tests need
     #[arg(long, value_name = "ROLE", hide = true)]
     play_role: Option<process::Role>,
 }
 
+/// Tests that are run together.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Suite {
+    /// The card, its device and rtshm-reader
+    Card,
+    /// PipeWire and WirePlumber on the card
+    Pipewire,
+}
+
+impl Suite {
+    fn tests(self) -> Vec<harness::Test> {
+        match self {
+            Self::Card => tests::all(),
+            Self::Pipewire => tests::pipewire(),
+        }
+    }
+
+    fn warm_up(self) -> &'static [harness::Test] {
+        match self {
+            Self::Card => &[],
+            Self::Pipewire => tests::WARM_UP,
+        }
+    }
+
+    /// After this long a test hangs. The slowest takes a tenth of it on an idle machine, but for
+    /// the one that plays for a minute.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Card => Duration::from_secs(60),
+            Self::Pipewire => Duration::from_secs(300),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let tests = tests::all();
+    cli.storms.set();
+    let tests = cli.suite.tests();
+    if let Some([worker, round]) = cli.storm_consumer.as_deref() {
+        let round = round.parse().unwrap_or_default();
+        return harness::conclude(storm::consumer::live(worker, round));
+    }
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));
     }
     if let Some(name) = &cli.run {
-        return harness::run_here(&tests, name);
+        return harness::run_here(name);
     }
     let chosen: Vec<_> = tests
         .into_iter()
@@ -71,7 +125,10 @@ fn main() -> ExitCode {
             println!("{}", test.name);
         }
     } else if !chosen.is_empty() {
-        return harness::run_all(&chosen, cli.verbose);
+        for test in cli.suite.warm_up() {
+            harness::warm_up(test, cli.suite.limit());
+        }
+        return harness::run_all(&chosen, cli.suite.limit(), cli.verbose);
     }
     if chosen.is_empty() {
         eprintln!("rtshm-selftest: no test matches (see --list)");

@@ -41,6 +41,13 @@ pub(crate) enum Entry {
         time: u64,
         spans_streams: bool,
     },
+    Volume {
+        /// Hundredths of a decibel.
+        gain: i32,
+        is_on: bool,
+        position: u64,
+        resync: bool,
+    },
 }
 
 /// Where and when a chunk was.
@@ -91,6 +98,12 @@ impl Entry {
                 time: lost.time_stamp,
                 spans_streams: lost.spans_streams,
             },
+            Kind::Volume(volume) => Self::Volume {
+                gain: volume.gain,
+                is_on: volume.is_on,
+                position,
+                resync,
+            },
             kind => bail!("an event of a kind that is not tested: {kind:?}"),
         })
     }
@@ -106,6 +119,36 @@ impl Entry {
             }
         )
     }
+}
+
+/// Becomes the consumer and takes what is told to every consumer before anything else: the volume.
+pub(crate) fn attach() -> Result<Consumer> {
+    attach_to(module::NODE)
+}
+
+/// As [`attach`], to the device of another card.
+pub(crate) fn attach_to(node: &str) -> Result<Consumer> {
+    let mut consumer = Consumer::open(node)?;
+    let first = match consumer.pop()? {
+        Some(event) => Some(Entry::of(&event)?),
+        None => None,
+    };
+    let Some(Entry::Volume {
+        gain,
+        is_on,
+        resync: true,
+        ..
+    }) = first
+    else {
+        bail!("the volume is not told first: {first:?}");
+    };
+    let status = consumer.device().status()?;
+    let expected = (status.volume_gain, status.volume_is_on);
+    ensure!(
+        (gain, is_on) == expected,
+        "a volume of {gain}, {is_on} instead of {expected:?}"
+    );
+    Ok(consumer)
 }
 
 /// Pops everything that is there, and asks for what is owed.
@@ -132,16 +175,25 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Becomes the consumer and records until so many streams have ended.
     pub(crate) fn open(streams: usize) -> Result<Self> {
-        Ok(Self::start(Consumer::open(module::NODE)?, streams))
+        Ok(Self::start(attach()?, streams))
     }
 
     /// Records until so many streams have ended.
-    pub(crate) fn start(mut consumer: Consumer, streams: usize) -> Self {
+    pub(crate) fn start(consumer: Consumer, streams: usize) -> Self {
+        Self::start_with_patience(consumer, streams, PATIENCE)
+    }
+
+    /// As [`start`](Self::start), for what takes this long.
+    pub(crate) fn start_with_patience(
+        mut consumer: Consumer,
+        streams: usize,
+        patience: Duration,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = thread::spawn(move || {
             let mut tape = Vec::new();
-            let deadline = now() + u64::try_from(PATIENCE.as_nanos())?;
+            let deadline = now() + u64::try_from(patience.as_nanos())?;
             let mut ends = 0;
             while ends < streams {
                 // Before the ring is looked at: what was played before is in it.
@@ -155,7 +207,7 @@ impl Recorder {
                 }
                 ensure!(
                     now() < deadline,
-                    "{ends} of {streams} streams had ended after {PATIENCE:?}: {}",
+                    "{ends} of {streams} streams had ended after {patience:?}: {}",
                     summary(&tape)
                 );
                 if ends < streams {
@@ -220,6 +272,16 @@ pub(crate) fn summary(tape: &[Entry]) -> String {
                 text,
                 "lost {position}..{}, ",
                 position.wrapping_add(*frames)
+            ),
+            Entry::Volume {
+                gain,
+                is_on,
+                position,
+                resync,
+            } => write!(
+                text,
+                "volume {gain}, {is_on} at {position}{}, ",
+                mark(*resync)
             ),
             Entry::Audio { chunk, .. } => {
                 run = Some((chunk.position, chunk.position + chunk.frames));
@@ -329,6 +391,14 @@ impl Take {
                 Entry::Lost {
                     position, frames, ..
                 } => bail!("{frames} frames lost at {position}"),
+                Entry::Volume {
+                    position: at,
+                    resync,
+                    ..
+                } => {
+                    ensure!(!resync, "the volume told anew");
+                    ensure!(at == position, "a volume at {at}, but {position} is next");
+                }
                 Entry::State {
                     state,
                     position: at,

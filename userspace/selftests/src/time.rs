@@ -42,14 +42,23 @@ pub(crate) fn sleep_ms(millis: u64) {
 }
 
 /// Waits until `done` returns something; `what` says what is waited for.
-pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_for<T>(what: &str, done: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_for_within(PATIENCE, what, done)
+}
+
+/// As [`wait_for`], for what may take this long.
+pub(crate) fn wait_for_within<T>(
+    patience: Duration,
+    what: &str,
+    mut done: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = done()? {
             return Ok(value);
         }
-        if start.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain for {what}");
+        if start.elapsed() > patience {
+            bail!("waited {patience:?} in vain for {what}");
         }
         sleep_ms(2);
     }

@@ -55,7 +55,7 @@ struct Card {
 impl Card {
     fn start(rate: u32, period: u32, limit: u32) -> Self {
         let mut region = Region::new(1 << 20);
-        let mut feed = Feed::new();
+        let mut feed = Feed::new(0);
         // SAFETY: The region is dropped last.
         let (writer, reader) = unsafe { region.ends() };
         feed.attach(writer, START - 1);

@@ -9,8 +9,10 @@
 mod card;
 mod clocked;
 mod ledger;
+mod mixer;
 mod random;
 mod region;
 mod rig;
 mod scenes;
 mod told;
+mod traced;

@@ -100,6 +100,9 @@ enum Fate {
     Lost,
 }
 
+/// The card's index.
+pub(crate) const CARD: u32 = 3;
+
 /// News to be expected of the feed.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct News {
@@ -132,7 +135,7 @@ impl Rig {
     /// A card that nobody plays into and nobody reads from.
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
-            feed: Feed::new(),
+            feed: Feed::new(CARD),
             ledger: Ledger::default(),
             consumer: None,
             counted: Counted::default(),

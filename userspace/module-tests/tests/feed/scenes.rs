@@ -25,21 +25,21 @@ use super::{
 };
 
 /// A ring with room for everything in a scene.
-const AMPLE: u64 = 1 << 20;
+pub(crate) const AMPLE: u64 = 1 << 20;
 /// A ring of 64 records of the smallest size.
-const TIGHT: u64 = 4096;
+pub(crate) const TIGHT: u64 = 4096;
 
 const MONO: Config = Config::new(44_100, 1, 441, 221);
-const STEREO: Config = Config::new(48_000, 2, 1024, 256);
+pub(crate) const STEREO: Config = Config::new(48_000, 2, 1024, 256);
 const WIDE: Config = Config::new(48_000, 64, 48, 24);
 /// Chunks of 128 bytes in the ring: 16 frames, and 32 bytes of headers.
-const SMALL: Config = Config::new(48_000, 1, 64, 16);
+pub(crate) const SMALL: Config = Config::new(48_000, 1, 64, 16);
 
-fn format(config: Config) -> Told {
+pub(crate) fn format(config: Config) -> Told {
     format_again(config, 0, 0)
 }
 
-fn format_again(config: Config, flags: u16, position: u64) -> Told {
+pub(crate) fn format_again(config: Config, flags: u16, position: u64) -> Told {
     Told::Format {
         flags,
         position,
@@ -47,11 +47,11 @@ fn format_again(config: Config, flags: u16, position: u64) -> Told {
     }
 }
 
-fn state(state: State, position: u64, time: u64) -> Told {
+pub(crate) fn state(state: State, position: u64, time: u64) -> Told {
     state_again(state, 0, position, time)
 }
 
-fn state_again(state: State, flags: u16, position: u64, time: u64) -> Told {
+pub(crate) fn state_again(state: State, flags: u16, position: u64, time: u64) -> Told {
     Told::State {
         flags,
         position,
@@ -72,7 +72,7 @@ fn unity_again(position: u64) -> Told {
 }
 
 /// A chunk that begins with frame number `first` of all, at `position` of the stream.
-fn audio(config: Config, position: u64, first: u64, frames: u32) -> Told {
+pub(crate) fn audio(config: Config, position: u64, first: u64, frames: u32) -> Told {
     let numbers = first..first + u64::from(frames);
     let samples = numbers.flat_map(|frame| (0..config.channels).map(move |c| sample(frame, c)));
     Told::Audio {
@@ -83,11 +83,11 @@ fn audio(config: Config, position: u64, first: u64, frames: u32) -> Told {
     }
 }
 
-fn lost(position: u64, first: u64, frames: u64) -> Told {
+pub(crate) fn lost(position: u64, first: u64, frames: u64) -> Told {
     lost_with(0, position, first, frames)
 }
 
-fn lost_with(flags: u16, position: u64, first: u64, frames: u64) -> Told {
+pub(crate) fn lost_with(flags: u16, position: u64, first: u64, frames: u64) -> Told {
     Told::Lost {
         flags,
         position,
@@ -98,7 +98,7 @@ fn lost_with(flags: u16, position: u64, first: u64, frames: u64) -> Told {
 
 /// Plays and starts streams until the ring has no room for a `SMALL` chunk and for no other record,
 /// and reads nothing. The consumer has been told all that happened, up to the frame at the result.
-fn fill(rig: &mut Rig) -> u64 {
+pub(crate) fn fill(rig: &mut Rig) -> u64 {
     rig.start(SMALL);
     while rig.free() >= 128 {
         rig.play(16);
@@ -168,7 +168,7 @@ fn a_chunk_comes_with_its_last_frame() {
 /// ended.
 #[test]
 fn changes_of_state_divide_chunks() {
-    for change in [State::Pause, State::Drain] {
+    for change in [State::Pause, State::Suspend, State::Drain] {
         let mut rig = Rig::attached(AMPLE);
         rig.start(STEREO);
         rig.read_all();
@@ -357,6 +357,7 @@ fn attached_in_every_state() {
     for (changes, last) in [
         (&[State::Start][..], State::Start),
         (&[State::Start, State::Pause], State::Pause),
+        (&[State::Start, State::Suspend], State::Suspend),
         (&[State::Start, State::Pause, State::Resume], State::Resume),
         (&[State::Start, State::Drain], State::Drain),
     ] {
@@ -364,13 +365,13 @@ fn attached_in_every_state() {
         rig.prepare(MONO);
         for &change in changes {
             rig.change(change);
-            if change != State::Pause {
+            if ![State::Pause, State::Suspend].contains(&change) {
                 rig.play(10);
             }
         }
         rig.attach();
         let (position, attached) = (rig.position(), rig.now());
-        let is_paused = last == State::Pause;
+        let is_paused = [State::Pause, State::Suspend].contains(&last);
         assert_eq!(rig.unread(), if is_paused { 2 * 64 } else { 0 });
         if is_paused {
             rig.change(State::Resume);
@@ -1179,7 +1180,7 @@ fn wakeups_are_counted() {
 /// A feed before anything happened to it.
 #[test]
 fn nothing_at_all() {
-    let mut feed = Feed::default();
+    let mut feed = Feed::new(0);
     assert!(feed.settle());
     assert!(!feed.inspect());
     assert!(!feed.is_owing());

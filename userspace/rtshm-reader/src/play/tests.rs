@@ -64,7 +64,8 @@ fn player(name: &str, once: bool, consumer: &Consumer) -> Player<PcmOpener> {
         ring: RingUse::new(consumer.capacity()),
         ..Summary::default()
     };
-    Player::new(opener(name), once, summary, Notes::new(false, true))
+    let volume = Some(Volume::unity());
+    Player::new(opener(name), once, volume, summary, Notes::new(false, true))
 }
 
 /// What was written to the file, without the silence before and behind it.

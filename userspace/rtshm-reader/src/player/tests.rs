@@ -2,6 +2,7 @@
 
 //! What the player does, in simulated time.
 
+mod volume;
 mod world;
 
 use rtshm_abi::record;
@@ -199,6 +200,27 @@ fn a_pause_before_the_latency_is_reached_loses_nothing() {
     world.change(State::Pause);
     world.run(300);
     assert_same(&world.heard_sound(), &frames(0, 50 * TICK));
+}
+
+#[test]
+fn a_suspended_stream_is_a_pause() {
+    let mut world = World::new(false);
+    world.start();
+    world.run(200);
+    world.change(State::Suspend);
+    world.run(5000);
+    assert!(world.card.borrow().running);
+    world.change(State::Resume);
+    world.run(200);
+    world.change(State::Suspend);
+    world.change(State::Stop);
+    world.run(1000);
+    let sound = world.heard_sound();
+    let sounding: Vec<f32> = sound.into_iter().filter(|&sample| sample != 0.0).collect();
+    assert_same(&sounding, &frames(0, 400 * TICK));
+    let summary = world.summary();
+    assert_eq!((summary.sink_xruns, summary.streams), (0, 1));
+    assert!(!world.card.borrow().open);
 }
 
 #[test]

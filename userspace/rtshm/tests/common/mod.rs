@@ -20,7 +20,7 @@ use rtshm::{Consumer, Geometry, Region, State};
 use rtshm_abi::layout::{ConsumerPage, ProducerPage};
 use rtshm_abi::memory::{Windows, Writer};
 use rtshm_abi::plain::{bytes_of, Plain};
-use rtshm_abi::record::{self, AudioChunk, Format, Header, Lost, StateChange};
+use rtshm_abi::record::{self, AudioChunk, Format, Header, Lost, StateChange, Volume};
 
 pub(crate) const PAGE: u64 = 4096;
 
@@ -195,6 +195,15 @@ impl Fake {
             time_stamp: 9,
         };
         self.put(record::LOST, flags, position, &lost)
+    }
+
+    pub(crate) fn volume(&mut self, gain: i32, on: u32) -> bool {
+        let volume = Volume {
+            gain,
+            on,
+            time_stamp: 11,
+        };
+        self.put(record::VOLUME, 0, 0, &volume)
     }
 
     pub(crate) fn audio(

@@ -7,12 +7,13 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 
 use alsa::pcm::Format;
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::pipe;
 use rtshm::{Consumer, Error, State};
+use rtshm_abi::record::{self, Record};
 
 use super::tests;
 use crate::app::{aplay, Aplay, App, Setup};
@@ -20,10 +21,13 @@ use crate::material::noise;
 use crate::module::{self, NODE};
 use crate::process::{Player, Role};
 use crate::raw::Node;
-use crate::tape::{only_take, pop_all, takes, Entry, Recorder};
+use crate::tape::{attach, only_take, pop_all, takes, Entry, Recorder};
 use crate::time::{frames, now, sleep_ms, wait_until};
 
 tests!(consumers: second_is_busy, killed_in_mid_stream, unread_sound_is_wiped, pinned_pages_show_nothing, attach_in_mid_stream, attach_while_paused, attach_after_end, many_in_a_row);
+
+/// Bytes in the ring of a record without samples.
+const NOTE: usize = 64;
 
 fn second_is_busy() -> Result<()> {
     module::ready()?;
@@ -108,7 +112,8 @@ fn killed_in_mid_stream() -> Result<()> {
     player.finish()
 }
 
-/// What a consumer has not read is gone when the next one comes, all of it.
+/// What a consumer has not read is gone when the next one comes, all of it: the ring holds the volume
+/// alone.
 fn unread_sound_is_wiped() -> Result<()> {
     module::ready()?;
     let node = Node::consumer()?;
@@ -117,19 +122,27 @@ fn unread_sound_is_wiped() -> Result<()> {
     ensure!(node.status()?.write_count > 64_000);
     let page = node.consumer_page()?;
     page.as_consumer().wake_bytes.store_relaxed(4711);
+    page.as_consumer().rate_request.store_relaxed(1 << 32);
     drop(page);
     drop(node);
 
     let node = Node::consumer()?;
     let ring = node.ring()?.copy();
-    ensure!(ring.iter().all(|byte| *byte == 0), "the ring is not empty");
+    for half in ring.chunks(ring.len() / 2) {
+        let Some(record) = Record::parse(&half[..NOTE]).ok().flatten() else {
+            bail!("nothing is told");
+        };
+        ensure!(record.volume().is_ok(), "{record:?}");
+        let rest = half[record::HEADER_LEN + record.body.len()..].iter();
+        ensure!(rest.clone().all(|byte| *byte == 0), "the ring is not empty");
+    }
     let page = node.consumer_page()?.copy();
     ensure!(
         page.iter().all(|byte| *byte == 0),
         "the consumer page is not empty"
     );
     let page = node.producer_page()?;
-    ensure!(page.as_producer().write_count.load_acquire() == 0);
+    ensure!(page.as_producer().write_count.load_acquire() == NOTE as u64);
     ensure!(page.copy()[256..].iter().all(|byte| *byte == 0));
     Ok(())
 }
@@ -140,6 +153,7 @@ fn pinned_pages_show_nothing() -> Result<()> {
     module::ready()?;
     let node = Node::consumer()?;
     let ring = node.ring()?;
+    let before = ring.copy();
     let (read, write) = pipe()?;
     let pages = libc::iovec {
         iov_base: ring.address.as_ptr(),
@@ -159,7 +173,8 @@ fn pinned_pages_show_nothing() -> Result<()> {
         let mut seen = Vec::new();
         File::from(read).read_to_end(&mut seen)?;
         ensure!(seen.len() == held, "{} of {held} bytes", seen.len());
-        let leaked = seen.iter().filter(|byte| **byte != 0).count();
+        let leaked = seen.iter().zip(before).filter(|(now, then)| *now != then);
+        let leaked = leaked.count();
         ensure!(leaked == 0, "{leaked} bytes of the next consumer's sound");
     }
     Ok(())
@@ -221,7 +236,7 @@ fn attach_after_end() -> Result<()> {
     let app = App::open(&Setup::default())?;
     app.play(&material)?;
     drop(app);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let mut tape: Vec<Entry> = Vec::new();
     pop_all(&mut consumer, &mut tape)?;
     ensure!(tape.is_empty(), "{tape:?}");

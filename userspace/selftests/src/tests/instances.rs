@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use alsa::pcm::Format;
 use anyhow::{ensure, Context, Result};
-use rtshm::{Consumer, Device};
+use rtshm::Device;
 
 use super::tests;
 use crate::app::{App, Setup};
@@ -15,7 +15,7 @@ use crate::kernel_log::Listener;
 use crate::material::noise;
 use crate::module;
 use crate::process::run;
-use crate::tape::{only_take, Recorder};
+use crate::tape::{attach_to, only_take, Recorder};
 
 tests!(instances: each_has_its_names, eight_play_at_once, failure_undoes_all, last_index);
 
@@ -87,7 +87,7 @@ fn eight_play_at_once() -> Result<()> {
     let mut recorders = Vec::new();
     let mut apps = Vec::new();
     for number in 0..8 {
-        recorders.push(Recorder::start(Consumer::open(node(number))?, 1));
+        recorders.push(Recorder::start(attach_to(&node(number))?, 1));
         apps.push(App::open_on(&format!("hw:{}", card_id(number)), &setup)?);
     }
     for (app, material) in apps.iter().zip(&materials) {

@@ -13,8 +13,8 @@ use rtshm::{Consumer, State};
 use super::tests;
 use crate::app::{aplay, Aplay, App, Setup};
 use crate::material::{noise, numbered, Material};
-use crate::module::{self, NODE};
-use crate::tape::{check_samples, pop_all, summary, takes, Entry};
+use crate::module;
+use crate::tape::{attach, check_samples, pop_all, summary, takes, Entry};
 use crate::time::{nanos, sleep_ms, wait_until};
 
 tests!(loss: never_reads, stops_and_goes_on, reads_too_slowly, sleeps_through_pause, sleeps_through_streams, recovers);
@@ -79,6 +79,9 @@ impl Account {
                     }
                     ensure!(*at == position, "{entry:?}, {position} is next");
                 }
+                Entry::Volume { position: at, .. } => {
+                    ensure!(*at == position, "{entry:?}, {position} is next");
+                }
                 Entry::Format { .. } => {}
             }
         }
@@ -137,7 +140,7 @@ fn never_reads() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let before = module::status()?;
     let material = numbered(0, 24_000);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     aplay(&Setup::default(), &material)?;
     let material = material.by_aplay(1024);
     let mut tape = Vec::new();
@@ -167,7 +170,7 @@ fn stops_and_goes_on() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let before = module::status()?;
     let material = numbered(0, 64_000);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let mut player = Aplay::start(&Setup::default(), &material)?;
     let material = material.by_aplay(1024);
     let mut tape = Vec::new();
@@ -191,7 +194,7 @@ fn reads_too_slowly() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let before = module::status()?;
     let material = numbered(1_000_000, 40_000);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let mut player = Aplay::start(&Setup::default(), &material)?;
     let material = material.by_aplay(1024);
     let mut tape = Vec::new();
@@ -219,7 +222,7 @@ fn sleeps_through_pause() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let before = module::status()?;
     let material = numbered(0, 30_000);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let app = App::open(&Setup::default())?;
     // Longer than the ring lasts.
     app.write(&material)?;
@@ -246,7 +249,7 @@ fn sleeps_through_pause() -> Result<()> {
 fn sleeps_through_streams() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let before = module::status()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 12_287, 1);
     aplay(&Setup::default(), &material)?;
     let short = noise(Format::S16LE, 2, 1_024, 2);
@@ -304,7 +307,7 @@ fn sleeps_through_streams() -> Result<()> {
 fn recovers() -> Result<()> {
     module::ready_with(SMALL_RING)?;
     let material = numbered(0, 60_000);
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let before = module::status()?;
     let player = Aplay::start(&Setup::default(), &material)?;
     let material = material.by_aplay(1024);

@@ -8,6 +8,8 @@ mod clients;
 mod clock;
 mod consumers;
 mod faults;
+mod hotplug;
+mod insight;
 mod instances;
 mod loss;
 mod mapping;
@@ -15,10 +17,13 @@ mod matrix;
 mod mixer;
 mod node;
 mod parameters;
+mod pipewire;
 mod recording;
 mod removal;
 mod storm;
+mod storm_seeded;
 mod tool;
+mod tracing;
 mod transport;
 mod unloading;
 mod waiting;
@@ -38,7 +43,7 @@ macro_rules! tests {
 }
 use tests;
 
-/// All tests.
+/// All tests of the card.
 pub(crate) fn all() -> Vec<Test> {
     // Those that load the module with other parameters last, to reload it seldom.
     [
@@ -56,12 +61,25 @@ pub(crate) fn all() -> Vec<Test> {
         node::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
+        insight::TESTS,
+        tracing::TESTS,
         instances::TESTS,
         removal::TESTS,
         unloading::TESTS,
         storm::TESTS,
+        storm_seeded::TESTS,
     ]
     .concat()
+}
+
+/// What gets the files into memory that PipeWire's tests need. With --icount the guest's time runs
+/// away while the host reads a file for it, and a program's own timeouts expire.
+pub(crate) const WARM_UP: &[Test] = pipewire::WARM_UP;
+
+/// Those that need PipeWire.
+pub(crate) fn pipewire() -> Vec<Test> {
+    pipewire::TESTS.to_vec()
 }

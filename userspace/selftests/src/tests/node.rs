@@ -228,6 +228,7 @@ fn status_is_true() -> Result<()> {
         (counters.xruns.load_relaxed(), after.xruns),
         (counters.faults.load_relaxed(), after.faults),
         (counters.wakeups.load_relaxed(), after.wakeups),
+        (page.clock_ratio.load_relaxed(), after.clock_ratio),
     ];
     ensure!(
         pairs.iter().all(|(page, ioctl)| page == ioctl),
@@ -281,9 +282,13 @@ fn fdinfo_agrees_with_status() -> Result<()> {
             ("xruns", status.xruns),
             ("faults", status.faults),
             ("wakeups", status.wakeups),
+            ("clock-ratio", status.clock_ratio),
+            ("volume-on", status.volume_on.into()),
         ];
-        ensure!(fields.len() == expected.len() + 1, "{text}");
+        ensure!(fields.len() == expected.len() + 2, "{text}");
         ensure!(fields.get("role") == Some(&role), "{text}");
+        let gain = status.volume_gain.to_string();
+        ensure!(fields.get("volume-gain") == Some(&&*gain), "{text}");
         for (name, value) in expected {
             let told: u64 = fields
                 .get(name)

@@ -27,7 +27,7 @@ use crate::material::{noise, Material};
 use crate::module::{self, CARD, NODE, REMOVE};
 use crate::process::run;
 use crate::raw::Node;
-use crate::tape::{only_take, pop_all, Entry, Recorder, Take};
+use crate::tape::{attach, attach_to, only_take, pop_all, Entry, Recorder, Take};
 use crate::time::{sleep_ms, wait_until};
 
 tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
@@ -114,7 +114,7 @@ fn while_aplay_plays() -> Result<()> {
     module::ready()?;
     let node = Node::observer()?;
     let info = node.info()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let aplay = Aplay::start(&Setup::default(), &material)?;
     wait_for_frames(10_000)?;
@@ -143,7 +143,7 @@ fn while_aplay_plays() -> Result<()> {
 /// A writer that sleeps because the buffer is full is woken, and everything after that fails too.
 fn while_a_writer_sleeps() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let app = App::open(&Setup {
         buffer: 48_000,
@@ -185,7 +185,7 @@ fn while_a_writer_sleeps() -> Result<()> {
 
 fn while_paused() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::FloatLE, 1, 14_000, 1);
     let app = App::open(&Setup::of(&material))?;
     app.write(&material)?;
@@ -202,7 +202,7 @@ fn while_paused() -> Result<()> {
 
 fn while_draining() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let setup = Setup {
         buffer: 240_000,
         period: 24_000,
@@ -235,7 +235,7 @@ fn while_nothing_plays() -> Result<()> {
     module::ready()?;
     module::unload()?;
     module::load("")?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let app = App::open(&Setup::default())?;
     module::take_card_away()?;
     let tape = pop_until_gone(&mut consumer)?;
@@ -247,7 +247,7 @@ fn while_nothing_plays() -> Result<()> {
 /// What did not fit is told even then, and the end behind it.
 fn ring_is_full() -> Result<()> {
     module::ready_with("ring_kib=64")?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let aplay = Aplay::start(&Setup::default(), &material)?;
     let node = Node::observer()?;
@@ -277,7 +277,7 @@ fn ring_is_full() -> Result<()> {
             Entry::State { position, .. } => {
                 ensure!(*position == next, "{entry:?} after {next}");
             }
-            Entry::Format { .. } => {}
+            Entry::Format { .. } | Entry::Volume { .. } => {}
         }
     }
     ensure!(tape.last().is_some_and(Entry::is_end), "no end");
@@ -292,6 +292,9 @@ fn waiters_are_woken() -> Result<()> {
     let node = Node::consumer()?;
     let page = node.consumer_page()?;
     page.as_consumer().wake_bytes.store_relaxed(1 << 19);
+    // The volume, which every consumer is told.
+    let told = node.status()?.write_count;
+    page.as_consumer().read_count.store_release(told);
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     epoll.add(
         node.file(),
@@ -390,8 +393,8 @@ fn reader_plays_out_and_ends() -> Result<()> {
 /// Taking one away touches no other.
 fn other_cards_stay() -> Result<()> {
     module::ready_with("devices=2")?;
-    let mut first = Consumer::open(NODE)?;
-    let second = Recorder::start(Consumer::open("/dev/rtshm1")?, 1);
+    let mut first = attach()?;
+    let second = Recorder::start(attach_to("/dev/rtshm1")?, 1);
     let long = noise(Format::S16LE, 2, 48_000 * 30, 1);
     let short = noise(Format::S16LE, 2, 30_000, 2);
     let aplay = Aplay::start(&Setup::default(), &long)?;
@@ -494,7 +497,7 @@ fn storm() -> Result<()> {
         Ok(())
     };
     let consume = || -> Result<()> {
-        let mut consumer = Consumer::open(NODE)?;
+        let mut consumer = attach()?;
         pop_until_gone(&mut consumer)?;
         Ok(())
     };

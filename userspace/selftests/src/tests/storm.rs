@@ -216,7 +216,8 @@ fn unloading() -> Result<()> {
     check_health()
 }
 
-fn check_health() -> Result<()> {
+/// Checks that the card plays bit for bit.
+pub(super) fn check_health() -> Result<()> {
     module::ready()?;
     let material = noise(Format::S16LE, 2, 3_000, 9);
     let recorder = Recorder::open(1)?;

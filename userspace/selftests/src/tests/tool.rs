@@ -69,6 +69,7 @@ fn status_tells() -> Result<()> {
         told["stream"]["format"] == "S16_LE" && told["stream"]["rate"] == 48_000,
         "{told}"
     );
+    ensure!(told["volume_db"] == 0.0 && told["muted"] == false, "{told}");
     let text = run(READER, &["status"])?;
     ensure!(
         text.code == Some(0) && text.stdout.contains("S16_LE, 48000 Hz"),

@@ -15,16 +15,16 @@ use rtshm::{Consumer, State};
 use super::tests;
 use crate::app::{App, Setup};
 use crate::material::noise;
-use crate::module::{self, NODE};
+use crate::module;
 use crate::raw::poll_fd;
-use crate::tape::{only_take, pop_all, Entry};
+use crate::tape::{attach, only_take, pop_all, Entry};
 use crate::time::{now, sleep_ms, wait_until, SECOND};
 
 tests!(waiting: idle_times_out, wakes_for_sound, threshold, threshold_beyond_half, change_wakes_at_once, epoll_level, epoll_edge, two_pollers, nobody_is_woken_unasked, next_consumer_is_not_woken_unasked);
 
 fn idle_times_out() -> Result<()> {
     module::ready()?;
-    let consumer = Consumer::open(NODE)?;
+    let consumer = attach()?;
     let start = now();
     let events = poll_fd(consumer.as_fd(), 60)?;
     ensure!(events.is_empty(), "{events:?}");
@@ -36,7 +36,7 @@ fn idle_times_out() -> Result<()> {
 /// A consumer that sleeps before there is any stream is woken for its beginning.
 fn wakes_for_sound() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let waiter = thread::spawn(move || -> Result<_> {
         let mut tape = Vec::new();
         let mut wakes = 0;
@@ -72,7 +72,7 @@ fn wakes_for_sound() -> Result<()> {
 /// Waits for sound with a threshold; returns how often, and the least that was unread then.
 fn wakes_with_threshold(threshold: u32) -> Result<(u64, u64)> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     consumer.set_wake_threshold(threshold);
     let material = noise(Format::FloatLE, 2, 90_000, 1);
     let app = App::open(&Setup::of(&material))?;
@@ -127,7 +127,7 @@ fn threshold_beyond_half() -> Result<()> {
 /// What is not sound is worth waking for at once, whatever the threshold.
 fn change_wakes_at_once() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     consumer.set_wake_threshold(u32::MAX);
     let material = noise(Format::S16LE, 2, 12_000, 1);
     let app = App::open(&Setup::default())?;
@@ -177,7 +177,7 @@ fn epoll_says(epoll: &Epoll, millis: u16) -> Result<EpollFlags> {
 /// Level-triggered: ready as long as there is something.
 fn epoll_level() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let epoll = epoll_on(&consumer, EpollFlags::empty())?;
     ensure!(epoll_says(&epoll, 50)?.is_empty(), "ready without a stream");
     App::open(&Setup::default())?.play(&noise(Format::S16LE, 2, 2_000, 1))?;
@@ -195,7 +195,7 @@ fn epoll_level() -> Result<()> {
 /// Edge-triggered: ready once for what is new, and again for what comes then, read or not.
 fn epoll_edge() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     let epoll = epoll_on(&consumer, EpollFlags::EPOLLET)?;
     let material = noise(Format::S16LE, 2, 2_000, 1);
     let app = App::open(&Setup::default())?;
@@ -243,7 +243,7 @@ fn epoll_edge() -> Result<()> {
 /// Two threads that wait on the same device are both woken.
 fn two_pollers() -> Result<()> {
     module::ready()?;
-    let consumer = Consumer::open(NODE)?;
+    let consumer = attach()?;
     let waiters: Vec<_> = (0..2)
         .map(|_| {
             let fd = consumer.as_fd().try_clone_to_owned()?;
@@ -262,7 +262,7 @@ fn two_pollers() -> Result<()> {
 /// A consumer that looks by itself costs no wake-up.
 fn nobody_is_woken_unasked() -> Result<()> {
     module::ready()?;
-    let mut consumer = Consumer::open(NODE)?;
+    let mut consumer = attach()?;
     // Whatever was asked for before is answered by now.
     let app = App::open(&Setup::default())?;
     app.play(&noise(Format::S16LE, 2, 1_000, 1))?;
@@ -287,10 +287,10 @@ fn nobody_is_woken_unasked() -> Result<()> {
 /// What one consumer asked for is not the next one's wish.
 fn next_consumer_is_not_woken_unasked() -> Result<()> {
     module::ready()?;
-    let first = Consumer::open(NODE)?;
+    let first = attach()?;
     ensure!(poll_fd(first.as_fd(), 10)?.is_empty());
     drop(first);
-    let second = Consumer::open(NODE)?;
+    let second = attach()?;
     let before = module::status()?.wakeups;
     App::open(&Setup::default())?.play(&noise(Format::S16LE, 2, 2_000, 1))?;
     let woken = module::status()?.wakeups - before;

@@ -194,6 +194,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(once: bool) -> Self {
+        Self::at_volume(once, Some(Volume::unity()))
+    }
+
+    /// The player begins at this volume, or cares for none.
+    pub(super) fn at_volume(once: bool, volume: Option<Volume>) -> Self {
         let kernel = Fake::new();
         let consumer = kernel.consumer().unwrap();
         let card = Rc::new(RefCell::new(Card::default()));
@@ -203,7 +208,7 @@ impl World {
         };
         let quiet = Notes::new(false, true);
         Self {
-            player: Player::new(FakeOpener(card.clone()), once, summary, quiet),
+            player: Player::new(FakeOpener(card.clone()), once, volume, summary, quiet),
             kernel,
             consumer,
             card,

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! A user's session with PipeWire and WirePlumber, as on a desktop: udev knows the cards, the user
+//! is in the group `audio` and may have real-time priority.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{chown, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::{Pid, User};
+use serde_json::Value;
+
+use crate::module;
+use crate::process::Outcome;
+use crate::time::wait_for_within;
+
+const USER: &str = "listener";
+const RUNTIME_DIR: &str = "/run/listener";
+
+/// The class of the node that plays.
+pub(crate) const SINK: &str = "Audio/Sink";
+
+/// How long things may take. With --icount the guest's time runs away while the host reads a file
+/// for it, and a session is a lot of files.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(200);
+
+/// The session. Its processes end with the test.
+pub(crate) struct Desktop {
+    pipewire: Child,
+}
+
+/// PipeWire's view of our card, or of one direction of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    pub(crate) id: u64,
+    pub(crate) props: Value,
+}
+
+impl Object {
+    /// A property that is a text.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.props[name].as_str().unwrap_or_default()
+    }
+}
+
+/// What `pw-top` tells of a node.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) running: bool,
+    pub(crate) errors: u64,
+}
+
+impl Row {
+    /// `R   45   2048  48000  13.5us 106.2us  0.00  0.00    0    F32LE 2 48000  + name`
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        Some(Self {
+            name: words.last()?.to_string(),
+            running: *words.first()? == "R",
+            errors: words.get(8)?.parse().ok()?,
+        })
+    }
+}
+
+impl Desktop {
+    /// Logs in, and waits until PipeWire has our card's sink.
+    pub(crate) fn start() -> Result<Self> {
+        start_udev()?;
+        add_user()?;
+        let _ = fs::remove_dir_all(RUNTIME_DIR);
+        fs::create_dir(RUNTIME_DIR)?;
+        fs::set_permissions(RUNTIME_DIR, Permissions::from_mode(0o700))?;
+        let user = User::from_name(USER)?.context("no user")?;
+        chown(
+            RUNTIME_DIR,
+            Some(user.uid.as_raw()),
+            Some(user.gid.as_raw()),
+        )?;
+        start(&[
+            "dbus-daemon",
+            "--session",
+            "--nofork",
+            "--nopidfile",
+            &format!("--address={}", bus()),
+        ])?;
+        wait_until("the session bus", || Ok(in_runtime_dir("bus")))?;
+        let pipewire = start(&["pipewire"])?;
+        wait_until("PipeWire's socket", || Ok(in_runtime_dir("pipewire-0")))?;
+        start(&["wireplumber"])?;
+        let desktop = Self { pipewire };
+        desktop.node(SINK)?;
+        Ok(desktop)
+    }
+
+    /// Our card, as soon as PipeWire has it.
+    pub(crate) fn device(&self) -> Result<Object> {
+        self.object("Audio/Device")
+    }
+
+    /// A direction of our card, as soon as PipeWire has it.
+    pub(crate) fn node(&self, class: &str) -> Result<Object> {
+        self.object(class)
+    }
+
+    fn object(&self, class: &str) -> Result<Object> {
+        let what = format!("PipeWire to have our card's {class}");
+        wait_for_within(PATIENCE, &what, || {
+            let dump = self.run(&["pw-dump"])?;
+            let objects: Vec<Value> = serde_json::from_str(&dump.stdout).unwrap_or_default();
+            Ok(objects.into_iter().find_map(|object| {
+                let info = &object["info"];
+                let props = &info["props"];
+                let ours = props["media.class"] == class && props["alsa.id"] == module::CARD;
+                ours.then(|| Object {
+                    id: object["id"].as_u64().unwrap_or_default(),
+                    props: props.clone(),
+                })
+            }))
+        })
+    }
+
+    /// Runs a program as the user.
+    pub(crate) fn run(&self, argv: &[&str]) -> Result<Outcome> {
+        let output = as_user(argv).output();
+        Ok(output.with_context(|| argv.join(" "))?.into())
+    }
+
+    /// Runs a program as the user, which must succeed; returns what it says.
+    pub(crate) fn succeed(&self, argv: &[&str]) -> Result<String> {
+        let outcome = self.run(argv)?;
+        ensure!(outcome.code == Some(0), "{}: {outcome}", argv.join(" "));
+        Ok(outcome.stdout)
+    }
+
+    /// Starts a program as the user.
+    pub(crate) fn spawn(&self, argv: &[&str]) -> Result<Child> {
+        start(argv)
+    }
+
+    /// Sets the volume of a node, as a desktop's slider does.
+    pub(crate) fn set_volume(&self, node: &Object, volume: &str) -> Result<()> {
+        self.succeed(&["wpctl", "set-volume", &node.id.to_string(), volume])?;
+        Ok(())
+    }
+
+    /// Makes the graph run at this rate.
+    pub(crate) fn force_rate(&self, rate: u32) -> Result<()> {
+        let rate = rate.to_string();
+        self.succeed(&[
+            "pw-metadata",
+            "-n",
+            "settings",
+            "0",
+            "clock.force-rate",
+            &rate,
+        ])?;
+        Ok(())
+    }
+
+    /// Looks at all nodes by `pw-top`, once a second.
+    pub(crate) fn watch(&self, times: u32) -> Result<Vec<Row>> {
+        let text = self.succeed(&["pw-top", "--batch-mode", "--iterations", &times.to_string()])?;
+        let rows = text.lines().filter(|line| !line.starts_with("S   ID"));
+        rows.map(|line| Row::parse(line).with_context(|| format!("pw-top: {line:?}")))
+            .collect()
+    }
+
+    /// Ends PipeWire by a signal.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.pipewire.id())?), signal)?;
+        self.pipewire.wait()?;
+        Ok(())
+    }
+}
+
+/// Waits until `done` returns true.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_for_within(PATIENCE, what, || Ok(done()?.then_some(())))
+}
+
+/// Without it WirePlumber sees no card.
+fn start_udev() -> Result<()> {
+    fs::create_dir_all("/run/udev")?;
+    let _ = fs::remove_file("/run/udev/control");
+    Command::new("/usr/lib/systemd/systemd-udevd")
+        .stdin(Stdio::null())
+        .spawn()
+        .context("cannot start udevd")?;
+    wait_until("udevd", || Ok(Path::new("/run/udev/control").exists()))?;
+    for argv in [
+        &["trigger", "--action=add", "--subsystem-match=sound"][..],
+        &["settle"],
+    ] {
+        let status = Command::new("udevadm").args(argv).status()?;
+        ensure!(status.success(), "udevadm {}: {status}", argv.join(" "));
+    }
+    Ok(())
+}
+
+fn add_user() -> Result<()> {
+    if User::from_name(USER)?.is_none() {
+        let status = Command::new("useradd")
+            .args(["--create-home", "--groups", "audio", USER])
+            .status()?;
+        ensure!(status.success(), "useradd: {status}");
+    }
+    Ok(())
+}
+
+fn bus() -> String {
+    format!("unix:path={RUNTIME_DIR}/bus")
+}
+
+fn in_runtime_dir(name: &str) -> bool {
+    Path::new(RUNTIME_DIR).join(name).exists()
+}
+
+/// The user's process, which is not root in anything.
+fn as_user(argv: &[&str]) -> Command {
+    let mut command = Command::new("prlimit");
+    command
+        .args(["--rtprio=95", "--nice=-19", "setpriv"])
+        .args(["--reuid", USER, "--regid", USER, "--init-groups", "--"])
+        .args(argv)
+        .current_dir("/home/listener")
+        .env("WIREPLUMBER_DEBUG", "W")
+        .env("HOME", "/home/listener")
+        .env("XDG_RUNTIME_DIR", RUNTIME_DIR)
+        .env("DBUS_SESSION_BUS_ADDRESS", bus())
+        .stdin(Stdio::null());
+    command
+}
+
+fn start(argv: &[&str]) -> Result<Child> {
+    let child = as_user(argv).spawn();
+    child.with_context(|| argv.join(" "))
+}
