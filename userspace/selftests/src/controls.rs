@@ -71,9 +71,10 @@ impl Element {
         value.set_id(&self.id());
         match self.kind {
             ElemType::Enumerated => value.set_enumerated(0, number as u32),
-            // Also for what is no boolean.
+            ElemType::Boolean => value.set_boolean(0, number != 0),
             _ => value.set_integer(0, number),
-        };
+        }
+        .ok_or(Errno::ENOTSUP)?;
         self.ctl.elem_write(&value).map_err(errno)
     }
 

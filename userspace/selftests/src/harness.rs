@@ -73,7 +73,13 @@ pub(crate) fn warm_up(test: &Test, limit: Duration) {
 
 /// Runs the test of this name in this process.
 pub(crate) fn run_here(name: &str) -> ExitCode {
-    let tests = [tests::all(), tests::pipewire(), tests::WARM_UP.to_vec()].concat();
+    let tests = [
+        tests::all(),
+        tests::pipewire(),
+        tests::WARM_UP.to_vec(),
+        tests::hours(),
+    ]
+    .concat();
     match tests.iter().find(|test| test.name == name) {
         Some(test) => conclude((test.run)()),
         None => conclude(Err(anyhow::anyhow!("no test {name}"))),

@@ -73,6 +73,8 @@ enum Suite {
     Card,
     /// PipeWire and WirePlumber on the card
     Pipewire,
+    /// The card's clock over hours, with --icount
+    Hours,
 }
 
 impl Suite {
@@ -80,12 +82,13 @@ impl Suite {
         match self {
             Self::Card => tests::all(),
             Self::Pipewire => tests::pipewire(),
+            Self::Hours => tests::hours(),
         }
     }
 
     fn warm_up(self) -> &'static [harness::Test] {
         match self {
-            Self::Card => &[],
+            Self::Card | Self::Hours => &[],
             Self::Pipewire => tests::WARM_UP,
         }
     }
@@ -96,6 +99,8 @@ impl Suite {
         match self {
             Self::Card => Duration::from_secs(60),
             Self::Pipewire => Duration::from_secs(300),
+            // Of the guest's time, which flies.
+            Self::Hours => Duration::from_secs(24 * 3600),
         }
     }
 }

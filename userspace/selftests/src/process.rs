@@ -5,9 +5,10 @@
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
 use anyhow::{ensure, Context, Result};
-use rtshm::Consumer;
+use rtshm::{ClockRatio, Consumer};
 
 use crate::app::Setup;
 use crate::module;
@@ -18,6 +19,8 @@ use crate::recording;
 pub(crate) enum Role {
     /// It pops whatever comes.
     Consumer,
+    /// It pops nothing, and has the clock go as fast as can be.
+    Steerer,
     /// It records whatever is played.
     Recorder,
 }
@@ -31,6 +34,14 @@ pub(crate) fn play(role: Role) -> Result<()> {
             loop {
                 consumer.wait(None)?;
                 while consumer.pop()?.is_some() {}
+            }
+        }
+        Role::Steerer => {
+            let mut consumer = Consumer::open(module::NODE)?;
+            consumer.request_rate(ClockRatio::MAX);
+            println!("ready");
+            loop {
+                thread::park();
             }
         }
         Role::Recorder => {
@@ -54,6 +65,7 @@ impl Player {
     pub(crate) fn start(role: Role) -> Result<Self> {
         let name = match role {
             Role::Consumer => "consumer",
+            Role::Steerer => "steerer",
             Role::Recorder => "recorder",
         };
         let mut child = Command::new("/proc/self/exe")

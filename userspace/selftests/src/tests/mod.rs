@@ -9,6 +9,7 @@ mod clock;
 mod consumers;
 mod faults;
 mod hotplug;
+mod hours;
 mod insight;
 mod instances;
 mod loss;
@@ -20,6 +21,7 @@ mod parameters;
 mod pipewire;
 mod recording;
 mod removal;
+mod steering;
 mod storm;
 mod storm_seeded;
 mod tool;
@@ -54,6 +56,7 @@ pub(crate) fn all() -> Vec<Test> {
         transport::TESTS,
         recording::TESTS,
         clock::TESTS,
+        steering::TESTS,
         consumers::TESTS,
         mixer::TESTS,
         waiting::TESTS,
@@ -82,4 +85,9 @@ pub(crate) const WARM_UP: &[Test] = pipewire::WARM_UP;
 /// Those that need PipeWire.
 pub(crate) fn pipewire() -> Vec<Test> {
     pipewire::TESTS.to_vec()
+}
+
+/// Those that let hours pass, which only a guest whose idle time is skipped has.
+pub(crate) fn hours() -> Vec<Test> {
+    hours::TESTS.to_vec()
 }
