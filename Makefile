@@ -4,7 +4,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all tools module demo test check rust-project clean help
+.PHONY: all tools module demo test test-debug check rust-project clean help
 
 all: tools module ## Build the tools, and the module for the running kernel
 
@@ -23,6 +23,9 @@ demo: ## Play speech, or WAV=file, through the card in a VM and compare
 
 test: ## Run all tests, on this machine and in a VM
 	@scripts/test
+
+test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, kmemleak, ...
+	@scripts/test --kernel debug
 
 check: ## rustfmt, clippy and shellcheck, warnings are errors
 	@scripts/check

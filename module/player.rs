@@ -10,6 +10,8 @@
 //! A chunk goes out when the clock has passed its last frame. The timer is set to that time, or to
 //! the end of what is queued where the stream drains.
 
+use core::num::NonZeroU64;
+
 use kernel::prelude::*;
 
 use crate::{
@@ -191,10 +193,10 @@ impl Stream for Player {
         if stream.is_over() {
             stream.stop();
         }
-        let period = u64::from(stream.config().period_frames.get());
+        let period = NonZeroU64::from(stream.config().period_frames);
         let state = stream.state();
         let into = state.position % period;
-        state.period_end = state.position.wrapping_sub(into).wrapping_add(period);
+        state.period_end = state.position.wrapping_sub(into).wrapping_add(period.get());
         stream.set_deadline(now);
     }
 }
@@ -311,9 +313,9 @@ impl Locked<'_, Player> {
         }
         let config = self.config();
         let format = config.layout.format;
-        let buffer = u64::from(config.buffer_frames.get());
+        let buffer = NonZeroU64::from(config.buffer_frames);
         // After a long stall of a stream that never ends: the buffer holds no more than this.
-        let gone = due.saturating_sub(buffer);
+        let gone = due.saturating_sub(buffer.get());
         self.record(position, due, gone, format);
         let area = self.area();
         self.device().outlet().with_feed(|feed| {

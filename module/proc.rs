@@ -139,8 +139,7 @@ impl Text for Clock {
     fn show(&self, to: &SeqFile) {
         // CAST: A small number.
         let source = SOURCES.get(self.steering.source() as usize);
-        let name = source.and_then(|name| name.to_str().ok()).unwrap_or("?");
-        line(to, "source:", fmt!("{name}"));
+        line(to, "source:", fmt!("{}", source.unwrap_or(&c"none")));
         line(to, "pitch:", fmt!("{}", self.steering.pitch()));
         let request = self.outlet.with_feed(|feed| feed.rate_request());
         match request {

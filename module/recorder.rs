@@ -5,6 +5,8 @@
 //! A recording has the layout of what is played. It is silent while nothing is, or something of
 //! another layout. It goes on whatever the player does, and the player never waits for it.
 
+use core::num::NonZeroU64;
+
 use kernel::prelude::*;
 
 use crate::{
@@ -41,6 +43,9 @@ use crate::{
 /// Most time between two ticks, in nanoseconds, so that little is to be done at each and nothing
 /// that was played is gone.
 const TICK_MAX: u64 = 5_000_000;
+
+/// Time until the next look for what should be there, in nanoseconds: the player is late.
+const LATE: u64 = 1_000_000;
 
 /// What an open substream keeps.
 pub struct Recorder {
@@ -154,11 +159,11 @@ impl Stream for Recorder {
                 stream.period_elapsed();
             }
         }
-        let period = u64::from(stream.config().period_frames.get());
+        let period = NonZeroU64::from(stream.config().period_frames);
         let position = stream.position();
         stream.state().period_end = position
             .wrapping_sub(position % period)
-            .wrapping_add(period);
+            .wrapping_add(period.get());
         stream.set_deadline(now);
     }
 }
@@ -217,7 +222,9 @@ impl Locked<'_, Recorder> {
         let monitor = self.device().monitor();
         let time = monitor.with_tap(|tap| cursor.time_of(tap, end));
         self.state().cursor = Some(cursor);
-        let earliest = now.saturating_add(TICK_MIN);
+        // What is due and not there comes with the player's next tick.
+        let wait = if time <= now { LATE } else { TICK_MIN };
+        let earliest = now.saturating_add(wait);
         self.set_timer(time.min(earliest.saturating_add(TICK_MAX)).max(earliest));
     }
 }

@@ -110,9 +110,7 @@ impl<S: Storage> Tap<S> {
     pub fn start(&mut self, frames: Frames, clock: Clock, position: u64, lag: u32) {
         self.halt();
         // CAST: A small constant.
-        let multiple = SAMPLE_MULTIPLE as u64;
-        // OVERFLOW: A counter of bytes.
-        self.head = self.head.next_multiple_of(multiple);
+        self.head = round_up(self.head, SAMPLE_MULTIPLE as u64);
         self.runs.rotate_left(1);
         if let Some(run) = self.runs.last_mut() {
             *run = Some(Run {
@@ -321,8 +319,9 @@ impl Cursor {
         let tail = tap.tail().min(end);
         if tail > next {
             // Nobody has these any more: silence in their place, up to a whole frame.
-            let frames = tail.saturating_sub(run.first).div_ceil(size);
-            let from = run.first.saturating_add(frames.saturating_mul(size));
+            let from = run
+                .first
+                .saturating_add(round_up(tail.saturating_sub(run.first), size));
             return Some(Piece::Silence(self.pass(next, from.saturating_sub(next))));
         }
         let storage = tap.storage.as_ref()?;
@@ -345,7 +344,7 @@ impl Cursor {
         self.run = number;
         if self.next.take().is_some() {
             // Maybe in the middle of a frame.
-            self.recorded = self.recorded.next_multiple_of(self.frames.size());
+            self.recorded = round_up(self.recorded, self.frames.size());
         }
     }
 
@@ -399,6 +398,16 @@ impl Run {
 
 fn nominal(frames: Frames) -> Rate {
     Rate::new(frames.rate, Speed::NOMINAL)
+}
+
+/// The next multiple of `size`, which is not 0.
+fn round_up(count: u64, size: u64) -> u64 {
+    let rest = count % size.max(1);
+    match rest {
+        0 => count,
+        // OVERFLOW: A counter of bytes.
+        rest => count.wrapping_add(size.wrapping_sub(rest)),
+    }
 }
 
 /// Where in a storage of `capacity` bytes the byte `start` is, with as many of the `len` that follow

@@ -4,6 +4,7 @@
 
 use core::{
     marker::PhantomData,
+    mem,
     ptr::{
         self,
         NonNull, //
@@ -14,6 +15,10 @@ use kernel::{
     error::from_result,
     ffi,
     prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
     types::ForeignOwnable, //
 };
 
@@ -31,7 +36,11 @@ use super::{
 ///
 /// Their common safety requirement: ALSA calls them for a substream of a PCM made by
 /// [`pcm::add`](super::pcm::add) in the direction of `S`; those behind `open` between an `open` that
-/// succeeded and `close`.
+/// succeeded and the end of the runtime.
+///
+/// That is not before `close`: ALSA (7.3) unlinks a stream after it, and until then whoever prepares,
+/// starts or stops a linked one calls these functions for both. What `open` made is therefore looked
+/// for, and taken away, under the stream lock.
 pub(super) struct Ops<S>(PhantomData<S>);
 
 impl<S: Stream> Ops<S> {
@@ -69,7 +78,7 @@ impl<S: Stream> Ops<S> {
             let state = S::open(device)?;
             // SAFETY: The substream outlives the object: `close` takes it away.
             let open = unsafe { Substream::<S>::new(substream, state) };
-            match KBox::pin_init(open, GFP_KERNEL) {
+            match Arc::pin_init(open, GFP_KERNEL) {
                 Ok(open) => runtime.private_data = open.into_foreign(),
                 Err(error) => {
                     S::close(device);
@@ -84,12 +93,16 @@ impl<S: Stream> Ops<S> {
     ///
     /// See [`Ops`].
     unsafe extern "C" fn close(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
-        // SAFETY: The runtime lives until after `close`.
-        let runtime = unsafe { &mut *(*raw).runtime };
-        // SAFETY: `open` put the box there; no other operation runs now or later, and its drop
-        // waits for the timer.
-        let open = unsafe { <Pin<KBox<Substream<S>>>>::from_foreign(runtime.private_data) };
-        runtime.private_data = ptr::null_mut();
+        let take = |_: Option<ArcBorrow<'_, _>>| {
+            // SAFETY: The runtime lives until after `close`.
+            let runtime = unsafe { &mut *(*raw).runtime };
+            mem::replace(&mut runtime.private_data, ptr::null_mut())
+        };
+        // SAFETY: By the common requirement.
+        let private = unsafe { Self::with_lock(raw, take) };
+        // SAFETY: `open` put it there, and nobody can borrow it any more: that takes the lock.
+        let open = unsafe { <Arc<Substream<S>>>::from_foreign(private) };
+        open.unset_timer();
         drop(open);
         // SAFETY: `pcm::add` put the device there, and it lives as long as the PCM.
         S::close(unsafe { &*(*(*raw).pcm).private_data.cast::<S::Device>() });
@@ -100,20 +113,26 @@ impl<S: Stream> Ops<S> {
     ///
     /// See [`Ops`].
     unsafe extern "C" fn prepare(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
+        let prepare = |open: Option<ArcBorrow<'_, Substream<S>>>| {
+            let open = open.ok_or(EBADFD)?;
+            // SAFETY: The stream lock is held.
+            let mut stream = unsafe { open.assume_locked() };
+            S::prepare(&mut stream)
+        };
         // SAFETY: By the common requirement.
-        let open = unsafe { Self::opened(raw) };
-        from_result(|| open.with_lock(S::prepare).map(|()| 0))
+        from_result(|| unsafe { Self::with_lock(raw, prepare) }.map(|()| 0))
     }
 
     /// # Safety
     ///
     /// See [`Ops`]; under the stream lock.
     unsafe extern "C" fn trigger(raw: *mut sys::snd_pcm_substream, cmd: ffi::c_int) -> ffi::c_int {
-        // SAFETY: By the common requirement.
+        // SAFETY: By the common requirement; ALSA holds the stream lock.
         let open = unsafe { Self::opened(raw) };
-        // SAFETY: ALSA holds the stream lock.
-        let mut stream = unsafe { open.assume_locked() };
         from_result(|| {
+            let open = open.ok_or(EBADFD)?;
+            // SAFETY: ALSA holds the stream lock.
+            let mut stream = unsafe { open.assume_locked() };
             let what = Trigger::from_c(cmd).ok_or(EINVAL)?;
             if what == Trigger::Start && stream.is_being_configured() {
                 return Err(EBADFD);
@@ -126,8 +145,10 @@ impl<S: Stream> Ops<S> {
     ///
     /// See [`Ops`]; under the stream lock.
     unsafe extern "C" fn pointer(raw: *mut sys::snd_pcm_substream) -> sys::snd_pcm_uframes_t {
-        // SAFETY: By the common requirement.
-        let open = unsafe { Self::opened(raw) };
+        // SAFETY: By the common requirement; ALSA holds the stream lock.
+        let Some(open) = (unsafe { Self::opened(raw) }) else {
+            return 0;
+        };
         // SAFETY: ALSA holds the stream lock.
         let mut stream = unsafe { open.assume_locked() };
         S::pointer(&mut stream)
@@ -137,21 +158,42 @@ impl<S: Stream> Ops<S> {
     ///
     /// See [`Ops`].
     unsafe extern "C" fn sync_stop(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
+        let keep = |open: Option<ArcBorrow<'_, _>>| open.map(Arc::from);
         // SAFETY: By the common requirement.
-        let open = unsafe { Self::opened(raw) };
-        open.unset_timer();
+        let open: Option<Arc<Substream<S>>> = unsafe { Self::with_lock(raw, keep) };
+        if let Some(open) = open {
+            open.unset_timer();
+        }
         0
     }
 
-    /// The object that `open` made for the substream.
+    /// Calls `f` under the stream lock, with what `open` made unless `close` took it away.
     ///
     /// # Safety
     ///
-    /// See [`Ops`].
-    unsafe fn opened<'a>(raw: *mut sys::snd_pcm_substream) -> Pin<&'a Substream<S>> {
-        // SAFETY: The substream and its runtime are valid while it is open.
+    /// See [`Ops`]; not under the stream lock.
+    unsafe fn with_lock<R>(
+        raw: *mut sys::snd_pcm_substream,
+        f: impl FnOnce(Option<ArcBorrow<'_, Substream<S>>>) -> R,
+    ) -> R {
+        // SAFETY: The substream is valid.
+        let flags = unsafe { sys::_snd_pcm_stream_lock_irqsave(raw) };
+        // SAFETY: By the contract of this function; it is locked now.
+        let result = f(unsafe { Self::opened(raw) });
+        // SAFETY: The lock was taken above, with these flags.
+        unsafe { sys::snd_pcm_stream_unlock_irqrestore(raw, flags) };
+        result
+    }
+
+    /// What `open` made for the substream, unless `close` took it away.
+    ///
+    /// # Safety
+    ///
+    /// See [`Ops`]; under the stream lock, which is held as long as the result lives.
+    unsafe fn opened<'a>(raw: *mut sys::snd_pcm_substream) -> Option<ArcBorrow<'a, Substream<S>>> {
+        // SAFETY: The substream and its runtime are valid.
         let private = unsafe { (*(*raw).runtime).private_data };
-        // SAFETY: `open` put the box there, and only `close` takes it away.
-        unsafe { <Pin<KBox<Substream<S>>>>::borrow(private) }
+        // SAFETY: `open` put it there, and only `close` takes it away, under the stream lock.
+        (!private.is_null()).then(|| unsafe { <Arc<Substream<S>>>::borrow(private) })
     }
 }

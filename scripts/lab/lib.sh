@@ -6,23 +6,19 @@
 PATH=$PATH:/usr/sbin:/sbin
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=kernel.sh
-. "$lab/kernel.sh"
-
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
 {
 	repo=$(cd "$lab/../.." && pwd)
 	cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshm
-	flavour=$cache/$KERNEL
-	build_root=$flavour/build-root	# Debian with the toolchain
-	image=$flavour/image		# the kernel, its modules, its source
-	tree=$flavour/tree		# the source, prepared for modules
-	kselftest=$flavour/kselftest	# the kernel's own tests of ALSA
-	guest_root=$flavour/guest	# Debian that the guest runs
-	initramfs=$flavour/initramfs
-	module_ko=$repo/build/$KERNEL/module/rtshm.ko
+	build_root=$cache/stock/build-root	# Debian with the toolchain
+	stock_image=$cache/stock/image		# with the source of all kernels
+	kselftest=$cache/stock/kselftest	# the kernel's own tests of ALSA
+	guest_root=$cache/stock/guest		# Debian that the guest runs
 }
+# shellcheck source-path=SCRIPTDIR source=kernel.sh
+. "$lab/kernel.sh"
+choose_kernel "${KERNEL:-stock}"
 
 say() {
 	printf 'lab: %s\n' "$*" >&2

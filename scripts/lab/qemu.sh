@@ -21,6 +21,13 @@ start_qemu() {
 	append+=' no_timer_check'
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
+	if [[ $KERNEL == debug ]]; then
+		# One report of KASAN shall not hide the next.
+		append+=' kasan_multi_shot'
+		# Checked slabs have no arrays of free objects per CPU, in which
+		# kmemleak would see pointers to objects that are in use.
+		append+=' slab_debug=F'
+	fi
 
 	qemu=(
 		qemu-system-x86_64 -machine q35 -cpu max -m 2G
@@ -88,8 +95,8 @@ relay_output() {
 
 # Read the guest's report into the variables that start empty.
 follow_report() {
-	local deadline=$((SECONDS + 120)) alive word rest report
-	booted='' status='' sent='' module_error='' taint='' finished='' hung=''
+	local deadline=$((SECONDS + 600)) alive word rest report
+	booted='' status='' sent='' module_error='' blind='' taint='' finished='' hung=''
 	exec {report}<"$RUN/report"
 	while :; do
 		# Asked before reading: its last words come before its end.
@@ -101,6 +108,7 @@ follow_report() {
 			exit) status=$rest ;;
 			sent) sent=$rest ;;
 			module) module_error=$rest ;;
+			blind) blind=$rest ;;
 			taint) taint=$rest ;;
 			finished) finished=yes; deadline=$((SECONDS + 60)) ;;
 			esac

@@ -342,7 +342,7 @@ proptest! {
         for &(wait, ratio) in &legs {
             let before = clock.position_at(now);
             now += wait;
-            let product = (u128::from(rate) * speed).min((1 << 52) - 1).max(1);
+            let product = (u128::from(rate) * speed).clamp(1, (1 << 52) - 1);
             exact += product * u128::from(wait);
             let reached = clock.position_at(now);
             prop_assert!(reached >= before);
@@ -351,7 +351,7 @@ proptest! {
             prop_assert!(clock.time_of(reached + 1) >= now);
             speed = ratio.into();
         }
-        let floor = |fixed: u128| (fixed / u128::from(SECOND) >> 32) as u64;
+        let floor = |fixed: u128| ((fixed / u128::from(SECOND)) >> 32) as u64;
         let position = clock.position_at(now);
         prop_assert!(position <= floor(exact));
         prop_assert!(position >= floor(exact.saturating_sub(u128::from(SECOND) * legs.len() as u128)));

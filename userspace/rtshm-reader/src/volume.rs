@@ -45,7 +45,7 @@ impl Volume {
 
     /// Takes note that `frames` frames are gone.
     pub(crate) fn advance(&mut self, frames: u64) {
-        self.done = self.done.saturating_add(frames).min(self.len);
+        self.done = self.done.saturating_add(frames);
     }
 
     /// Writes `samples`, of `channels` per frame, at their volume to `out`. There are `ahead` frames

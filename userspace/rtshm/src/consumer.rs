@@ -170,8 +170,8 @@ impl Consumer {
         self.store_rate_request(ratio.clamp(ClockRatio::MIN, ClockRatio::MAX).as_raw());
     }
 
-    /// Takes the request back: the kernel runs the clock at its nominal rate, as it does for a
-    /// consumer that has never asked.
+    /// Takes the request back: the clock runs as it does for a consumer that has never asked, at its
+    /// nominal rate unless the mixer's pitch says otherwise.
     pub fn clear_rate_request(&mut self) {
         self.store_rate_request(0);
     }

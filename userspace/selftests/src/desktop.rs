@@ -24,6 +24,12 @@ const RUNTIME_DIR: &str = "/run/listener";
 /// The class of the node that plays.
 pub(crate) const SINK: &str = "Audio/Sink";
 
+/// The class of the node that records.
+pub(crate) const SOURCE: &str = "Audio/Source";
+
+/// The name of the node that the card follows; see [`Desktop::lead`].
+pub(crate) const LEADER: &str = "leader";
+
 /// How long things may take. With --icount the guest's time runs away while the host reads a file
 /// for it, and a session is a lot of files.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(200);
@@ -107,21 +113,33 @@ impl Desktop {
         self.object(class)
     }
 
+    /// Waits until PipeWire has nothing of our card.
+    pub(crate) fn wait_for_departure(&self) -> Result<()> {
+        wait_until("PipeWire to drop our card", || {
+            Ok(self.objects()?.is_empty())
+        })
+    }
+
     fn object(&self, class: &str) -> Result<Object> {
         let what = format!("PipeWire to have our card's {class}");
         wait_for_within(PATIENCE, &what, || {
-            let dump = self.run(&["pw-dump"])?;
-            let objects: Vec<Value> = serde_json::from_str(&dump.stdout).unwrap_or_default();
-            Ok(objects.into_iter().find_map(|object| {
-                let info = &object["info"];
-                let props = &info["props"];
-                let ours = props["media.class"] == class && props["alsa.id"] == module::CARD;
-                ours.then(|| Object {
-                    id: object["id"].as_u64().unwrap_or_default(),
-                    props: props.clone(),
-                })
-            }))
+            let mut objects = self.objects()?.into_iter();
+            Ok(objects.find(|object| object.text("media.class") == class))
         })
+    }
+
+    /// What PipeWire has of our card.
+    fn objects(&self) -> Result<Vec<Object>> {
+        let dump = self.succeed(&["pw-dump"])?;
+        // While something changes it prints more than one array.
+        let objects: Vec<Value> = serde_json::from_str(&dump).unwrap_or_default();
+        let objects = objects.into_iter().map(|object| Object {
+            id: object["id"].as_u64().unwrap_or_default(),
+            props: object["info"]["props"].clone(),
+        });
+        Ok(objects
+            .filter(|object| object.text("alsa.id") == module::CARD)
+            .collect())
     }
 
     /// Runs a program as the user.
@@ -150,15 +168,17 @@ impl Desktop {
 
     /// Makes the graph run at this rate.
     pub(crate) fn force_rate(&self, rate: u32) -> Result<()> {
-        let rate = rate.to_string();
-        self.succeed(&[
-            "pw-metadata",
-            "-n",
-            "settings",
-            "0",
-            "clock.force-rate",
-            &rate,
-        ])?;
+        self.set("clock.force-rate", rate)
+    }
+
+    /// Makes the graph run in steps of so many frames.
+    pub(crate) fn force_quantum(&self, frames: u32) -> Result<()> {
+        self.set("clock.force-quantum", frames)
+    }
+
+    fn set(&self, name: &str, value: u32) -> Result<()> {
+        let value = value.to_string();
+        self.succeed(&["pw-metadata", "-n", "settings", "0", name, &value])?;
         Ok(())
     }
 
@@ -170,12 +190,37 @@ impl Desktop {
             .collect()
     }
 
+    /// Makes a sink of the same graph with a clock that the others follow, and links what it plays to
+    /// `follower`.
+    pub(crate) fn lead(&self, follower: &Object) -> Result<()> {
+        let node = format!(
+            "{{ factory.name=support.null-audio-sink node.name={LEADER} media.class={SINK} \
+             audio.position=[FL FR] priority.driver=20000 object.linger=true }}"
+        );
+        self.succeed(&["pw-cli", "create-node", "adapter", &node])?;
+        let follower = follower.text("node.name");
+        for channel in ["FL", "FR"] {
+            let from = format!("{LEADER}:monitor_{channel}");
+            let to = format!("{follower}:playback_{channel}");
+            wait_until("the leader's ports", || {
+                Ok(self.run(&["pw-link", &from, &to])?.code == Some(0))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Ends PipeWire by a signal.
-    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.pipewire.id())?), signal)?;
+    pub(crate) fn end(&mut self, with: Signal) -> Result<()> {
+        signal(&self.pipewire, with)?;
         self.pipewire.wait()?;
         Ok(())
     }
+}
+
+/// Sends a signal.
+pub(crate) fn signal(program: &Child, signal: Signal) -> Result<()> {
+    kill(Pid::from_raw(i32::try_from(program.id())?), signal)?;
+    Ok(())
 }
 
 /// Waits until `done` returns true.
@@ -239,4 +284,30 @@ fn as_user(argv: &[&str]) -> Command {
 fn start(argv: &[&str]) -> Result<Child> {
     let child = as_user(argv).spawn();
     child.with_context(|| argv.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Row;
+
+    #[test]
+    fn rows_of_pw_top() {
+        let row = Row::parse(
+            "R   45   2048  48000  13.5us 106.2us  0.00  0.00    7    F32LE 2 48000  + pw-play",
+        );
+        let row = row.unwrap();
+        assert_eq!(
+            (row.name.as_str(), row.running, row.errors),
+            ("pw-play", true, 7)
+        );
+        let row = Row::parse(
+            "S   30      0      0    ---     ---   ---   ---     0                  Dummy-Driver",
+        );
+        let row = row.unwrap();
+        assert_eq!(
+            (row.name.as_str(), row.running, row.errors),
+            ("Dummy-Driver", false, 0)
+        );
+        assert!(Row::parse("S   30      0      0").is_none());
+    }
 }

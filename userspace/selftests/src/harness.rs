@@ -75,6 +75,7 @@ pub(crate) fn warm_up(test: &Test, limit: Duration) {
 pub(crate) fn run_here(name: &str) -> ExitCode {
     let tests = [
         tests::all(),
+        tests::allocations(),
         tests::pipewire(),
         tests::WARM_UP.to_vec(),
         tests::hours(),

@@ -71,6 +71,8 @@ struct Cli {
 enum Suite {
     /// The card, its device and rtshm-reader
     Card,
+    /// What happens when an allocation fails; needs a kernel with fault injection
+    Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
     /// The card's clock over hours, with --icount
@@ -81,6 +83,7 @@ impl Suite {
     fn tests(self) -> Vec<harness::Test> {
         match self {
             Self::Card => tests::all(),
+            Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
             Self::Hours => tests::hours(),
         }
@@ -88,17 +91,18 @@ impl Suite {
 
     fn warm_up(self) -> &'static [harness::Test] {
         match self {
-            Self::Card | Self::Hours => &[],
+            Self::Card | Self::Allocations | Self::Hours => &[],
             Self::Pipewire => tests::WARM_UP,
         }
     }
 
-    /// After this long a test hangs. The slowest takes a tenth of it on an idle machine, but for
-    /// the one that plays for a minute.
+    /// After this long a test hangs. The slowest takes a tenth of it on the debug kernel and an idle
+    /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card => Duration::from_secs(60),
-            Self::Pipewire => Duration::from_secs(300),
+            Self::Card => Duration::from_secs(300),
+            Self::Pipewire => Duration::from_secs(1800),
+            Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.
             Self::Hours => Duration::from_secs(24 * 3600),
         }

@@ -139,3 +139,15 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Outcome> {
         .with_context(|| format!("cannot run {program}"))?;
     Ok(output.into())
 }
+
+/// Sets the mixer's pitch, in millionths of the nominal rate.
+pub(crate) fn set_pitch(pitch: u32) -> Result<()> {
+    let card = module::CARD;
+    let control = "iface=PCM,name='Playback Pitch 1000000'";
+    let set = run(
+        "amixer",
+        &["-q", "-c", card, "cset", control, &pitch.to_string()],
+    )?;
+    ensure!(set.code == Some(0), "{set}");
+    Ok(())
+}

@@ -2,8 +2,8 @@
 
 //! WAV files, for programs that play and record them.
 
-use anyhow::{Context, Result};
-use hound::{SampleFormat, WavSpec, WavWriter};
+use anyhow::{ensure, Context, Result};
+use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
 use crate::material::Material;
 
@@ -21,4 +21,18 @@ pub(crate) fn write(file: &str, material: &Material, rate: u32) -> Result<()> {
     }
     writer.finalize()?;
     Ok(())
+}
+
+/// Reads a file of float32 at this rate, with this many channels; returns the samples' bits.
+pub(crate) fn read(file: &str, rate: u32, channels: u32) -> Result<Vec<u32>> {
+    let mut reader = WavReader::open(file).with_context(|| file.to_string())?;
+    let spec = reader.spec();
+    ensure!(
+        spec.sample_rate == rate
+            && u32::from(spec.channels) == channels
+            && spec.sample_format == SampleFormat::Float,
+        "{spec:?}"
+    );
+    let samples = reader.samples::<f32>().collect::<Result<Vec<_>, _>>()?;
+    Ok(samples.into_iter().map(f32::to_bits).collect())
 }

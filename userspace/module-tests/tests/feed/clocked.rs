@@ -16,7 +16,11 @@ use rtshm_module_tests::{
             State, //
         }, //
     },
-    clock::Clock,
+    clock::{
+        Clock,
+        Rate,
+        Speed, //
+    },
     feed::Feed,
     grid::Grid,
     sample::s16_to_f32, //
@@ -72,7 +76,7 @@ impl Card {
         feed.state(State::Start, START);
         let mut card = Self {
             feed,
-            clock: Clock::start(START, 0, rate),
+            clock: Clock::start(START, 0, Rate::new(rate, Speed::NOMINAL)),
             grid,
             buffer: 4 * u64::from(period),
             position: 0,

@@ -30,11 +30,16 @@ const BYTES: usize = 1 << 20;
 struct Shared {
     /// Streams that are open, for all to use.
     streams: Mutex<Vec<Weak<File>>>,
-    /// Whether ALSA is asked to fill buffers with silence. Linux 7.3 crashes where it does so for a
-    /// stream that one thread configures and another drains before its start, whatever the driver:
-    /// then the two are kept apart by the lock.
-    silence: bool,
+    /// Whether streams are linked, and ALSA is asked to fill buffers with silence. Of both Linux 7.3
+    /// dies, whatever the driver, where threads do not take care; then the locks do:
+    ///
+    /// - silence goes to no buffer where a stream that is being configured is drained before its
+    ///   start: ALSA starts it;
+    /// - two threads that prepare or reset two linked streams wait for each other's for ever: each
+    ///   holds its own `buffer_mutex` and takes those of the group.
+    gentle: bool,
     configuring: RwLock<()>,
+    preparing: Mutex<()>,
 }
 
 /// A piece of a stream in memory.
@@ -145,7 +150,7 @@ impl Player {
     /// Configures the stream, or frees its buffer.
     fn configure(&self, what: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
         let shared = &self.shared;
-        let _lock = shared.silence.then(|| {
+        let _lock = shared.gentle.then(|| {
             shared
                 .configuring
                 .write()
@@ -154,9 +159,21 @@ impl Player {
         what()
     }
 
+    /// Prepares or resets.
+    fn prepare(&self, request: usize) -> Result<(), Errno> {
+        let shared = &self.shared;
+        let _lock = shared.gentle.then(|| {
+            shared
+                .preparing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        });
+        self.simple(request)
+    }
+
     fn drain(&mut self, _: &mut Dice, _: &mut Journal) -> Result<(), Errno> {
         let shared = &self.shared;
-        let _lock = shared.silence.then(|| {
+        let _lock = shared.gentle.then(|| {
             shared
                 .configuring
                 .read()
@@ -185,7 +202,7 @@ impl Player {
             // Otherwise as it is.
             let _ = self.set_up(dice, journal);
         }
-        self.simple(pcm::PREPARE)?;
+        self.prepare(pcm::PREPARE)?;
         let fd = self.stream()?.as_raw_fd();
         // Refused where it captures.
         let _ = ioctl(fd, pcm::FORWARD, bytemuck::bytes_of_mut(&mut frames));
@@ -283,6 +300,9 @@ impl Player {
     }
 
     fn link(&mut self, dice: &mut Dice, _: &mut Journal) -> Result<(), Errno> {
+        if !self.shared.gentle {
+            return Err(Errno::EPERM);
+        }
         let other = self.other(dice).ok_or(Errno::ENXIO)?;
         let fd = self.stream()?.as_raw_fd();
         ioctl_value(fd, pcm::LINK, other.as_raw_fd() as usize).map(|_| ())
@@ -365,7 +385,7 @@ pub(crate) const ACTIONS: &[Action<Player>] = &[
         name: "sw_params",
         weight: 6,
         run: |player, dice, journal| {
-            let set = pcm::set_software(player.stream()?, player.shared.silence, dice)?;
+            let set = pcm::set_software(player.stream()?, player.shared.gentle, dice)?;
             journal.detail(&format!("{set:x?}"));
             Ok(())
         },
@@ -375,7 +395,11 @@ pub(crate) const ACTIONS: &[Action<Player>] = &[
         weight: 12,
         run: Player::play,
     },
-    simple!("prepare", 6, PREPARE),
+    Action {
+        name: "prepare",
+        weight: 6,
+        run: |player, _, _| player.prepare(pcm::PREPARE),
+    },
     simple!("start", 4, START),
     simple!("drop", 3, DROP),
     Action {
@@ -396,7 +420,11 @@ pub(crate) const ACTIONS: &[Action<Player>] = &[
         },
     },
     simple!("resume", 1, RESUME),
-    simple!("reset", 2, RESET),
+    Action {
+        name: "reset",
+        weight: 2,
+        run: |player, _, _| player.prepare(pcm::RESET),
+    },
     simple!("xrun", 1, XRUN),
     simple!("hwsync", 3, HWSYNC),
     Action {
@@ -480,6 +508,8 @@ pub(crate) const MUST: &[&str] = &[
     "touch",
     "move pointer",
     "sync pointers",
+    "link",
+    "unlink",
     "ask",
     "poll",
 ];
@@ -489,10 +519,10 @@ pub(crate) fn name(index: usize) -> String {
     format!("player-{index}")
 }
 
-/// Players that share their streams, and may ask for silence.
-pub(crate) fn players(count: usize, rounds: u64, silence: bool) -> Result<Vec<Worker<'static>>> {
+/// Players that share their streams; whether they are gentle, see [`Shared`].
+pub(crate) fn players(count: usize, rounds: u64, gentle: bool) -> Result<Vec<Worker<'static>>> {
     let shared = Arc::new(Shared {
-        silence,
+        gentle,
         ..Shared::default()
     });
     let player = |index| {

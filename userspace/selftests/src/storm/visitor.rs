@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -16,8 +16,8 @@ use crate::module;
 use crate::raw::Node;
 use crate::time::sleep_ms;
 
-/// Takes a card away when root writes 1 to it.
-const REMOVE: &str = "/sys/class/misc/rtshm/remove";
+/// What the module is loaded with for storms in which cards go.
+pub(crate) const TWO_CARDS: &str = "devices=2";
 
 /// What visitors do.
 pub(crate) const ACTIONS: &[Action<()>] = &[
@@ -93,19 +93,23 @@ pub(crate) const REMOVALS: &[Action<()>] = &[
     Action {
         name: "remove",
         weight: 1,
-        run: |(), _, _| fs::write(REMOVE, "1\n").map_err(|_| Errno::ENODEV),
+        run: |(), dice, journal| {
+            let knob = dice.pick(&["rtshm", "rtshm1"]);
+            journal.detail(knob);
+            fs::write(format!("/sys/class/misc/{knob}/remove"), "1\n").map_err(|_| Errno::ENODEV)
+        },
     },
     Action {
         name: "unload",
         weight: 8,
         run: |(), _, _| {
             module::try_unload()?;
-            module::load("").map_err(|_| Errno::EIO)
+            module::load(TWO_CARDS).map_err(|_| Errno::EIO)
         },
     },
 ];
 
-/// Who takes the card away, and has the module loaded anew when nobody holds it any more.
+/// Who takes cards away, and has the module loaded anew when nobody holds them any more.
 pub(crate) fn remover(rounds: u64) -> Worker<'static> {
     Worker {
         name: "remover".into(),
@@ -120,9 +124,4 @@ pub(crate) fn remover(rounds: u64) -> Worker<'static> {
             Ok(())
         }),
     }
-}
-
-/// Whether cards can be taken away.
-pub(crate) fn can_remove() -> bool {
-    Path::new(REMOVE).exists()
 }

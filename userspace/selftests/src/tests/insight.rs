@@ -15,11 +15,12 @@ use super::tests;
 use crate::app::{App, Setup};
 use crate::material::noise;
 use crate::module::{self, CARD};
+use crate::process::set_pitch;
 use crate::raw::Node;
 use crate::tape::{only_take, Recorder};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(insight: before_the_first_stream, while_it_plays, losses_and_faults, readers_disturb_nobody, files_go_with_the_card);
+tests!(insight: before_the_first_stream, while_it_plays, clock, losses_and_faults, readers_disturb_nobody, files_go_with_the_card);
 
 /// The lines of a file, as keys and what they say.
 struct Shown(HashMap<String, String>);
@@ -134,6 +135,39 @@ fn while_it_plays() -> Result<()> {
     })?;
     app.play(&noise(Format::FloatLE, 1, 1_000, 1))?;
     Shown::read("stream")?.check(&[("format", "FLOAT_LE".into()), ("channels", "1".into())])
+}
+
+fn clock() -> Result<()> {
+    module::ready()?;
+    let clock = |speed: &str, pitch: u32, request: &str| {
+        Shown::read("clock")?.check(&[
+            ("source", "Consumer".into()),
+            ("pitch", pitch.to_string()),
+            ("request", request.into()),
+            ("speed", speed.into()),
+        ])
+    };
+    clock("stands still", 1_000_000, "none")?;
+    let node = Node::consumer()?;
+    let page = node.consumer_page()?;
+    let app = App::open(&Setup {
+        nonstop: true,
+        ..Setup::default()
+    })?;
+    app.write(&noise(Format::S16LE, 2, 16_000, 1))?;
+    clock("0 ppb", 1_000_000, "none")?;
+    // 2^-12 off, which has no fraction in either notation but that of the parts.
+    page.as_consumer()
+        .rate_request
+        .store_relaxed((1 << 32) + (1 << 20));
+    wait_until("the speed", || Ok(node.status()?.clock_ratio != 1 << 32))?;
+    clock("244140 ppb", 1_000_000, "244140 ppb")?;
+    set_pitch(1_000_500)?;
+    let shown = clock("244140 ppb", 1_000_500, "244140 ppb");
+    set_pitch(1_000_000)?;
+    drop(app);
+    shown?;
+    clock("stands still", 1_000_000, "244140 ppb")
 }
 
 fn losses_and_faults() -> Result<()> {

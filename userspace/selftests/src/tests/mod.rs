@@ -2,6 +2,7 @@
 
 //! The tests, in the order in which they run.
 
+mod allocations;
 mod appearance;
 mod bits;
 mod clients;
@@ -76,6 +77,11 @@ pub(crate) fn all() -> Vec<Test> {
         storm_seeded::TESTS,
     ]
     .concat()
+}
+
+/// Those that need a kernel with fault injection.
+pub(crate) fn allocations() -> Vec<Test> {
+    allocations::TESTS.to_vec()
 }
 
 /// What gets the files into memory that PipeWire's tests need. With --icount the guest's time runs

@@ -2,8 +2,10 @@
 
 //! PipeWire and WirePlumber use the card like any other: as a user would, with `pw-play`.
 
+use std::fs;
 use std::process::Child;
 
+use alsa::mixer::{Mixer, SelemChannelId, SelemId};
 use alsa::pcm::Format;
 use anyhow::{bail, ensure, Context, Result};
 use nix::sys::signal::Signal;
@@ -11,14 +13,15 @@ use rtshm::{Consumer, State};
 
 use super::tests;
 use crate::app::{App, Setup};
-use crate::desktop::{wait_until, Desktop, PATIENCE, SINK};
+use crate::desktop::{signal, wait_until, Desktop, Object, LEADER, PATIENCE, SINK, SOURCE};
 use crate::harness::Test;
 use crate::material::{noise, numbered, Material};
 use crate::module;
-use crate::tape::{only_take, Recorder};
+use crate::process::run;
+use crate::tape::{only_take, summary, Entry, Recorder};
 use crate::wav;
 
-tests!(pipewire: names, plays, plays_at_another_rate, a_minute, killed, ended);
+tests!(pipewire: names, plays, plays_at_another_rate, records, volume, a_minute, killed, ended, taken_away, follows);
 
 /// See [`super::WARM_UP`].
 pub(crate) const WARM_UP: &[Test] = &[Test {
@@ -28,6 +31,9 @@ pub(crate) const WARM_UP: &[Test] = &[Test {
 
 /// What is played.
 const FILE: &str = "/tmp/pipewire.wav";
+
+/// What is recorded.
+const RECORDING: &str = "/tmp/recording.wav";
 
 fn warm_up() -> Result<()> {
     module::ready()?;
@@ -46,17 +52,22 @@ fn names() -> Result<()> {
     let desktop = Desktop::start()?;
     let device = desktop.device()?;
     let sink = desktop.node(SINK)?;
+    let source = desktop.node(SOURCE)?;
     let told = [
         device.text("device.description"),
         device.text("alsa.long_card_name"),
         sink.text("node.description"),
+        source.text("node.description"),
         sink.text("node.nick"),
+        source.text("node.nick"),
     ];
     let expected = [
         "rtshm shared memory",
         "rtshm: audio to user space through a ring in shared memory",
         "rtshm shared memory Stereo",
-        "rtshm playback",
+        "rtshm shared memory Stereo",
+        "rtshm",
+        "rtshm",
     ];
     ensure!(told == expected, "{told:?}");
     Ok(())
@@ -84,6 +95,150 @@ fn play_and_compare(desktop: &Desktop, rate: u32) -> Result<()> {
     let take = only_take(&recorder.finish()?)?;
     ensure!(take.format.rate == rate, "{:?}", take.format);
     check_sound(&take.samples, &material)
+}
+
+/// What is being played is recorded bit for bit, and the player does not notice.
+fn records() -> Result<()> {
+    module::ready()?;
+    let desktop = Desktop::start()?;
+    let material = numbered(1, 8 * 48_000);
+    let source = desktop.node(SOURCE)?;
+    let recorder = record()?;
+    let player = start_playing(&desktop, &material, 48_000)?;
+    record_by_pipewire(&desktop, &source, 3 * 48_000)?;
+    finish(player)?;
+    check_sound(&only_take(&recorder.finish()?)?.samples, &material)?;
+
+    let recorded = wav::read(RECORDING, 48_000, 2)?;
+    let sound = sounding(&recorded, 2)?;
+    ensure!(sound.len() > 2 * 48_000, "{} samples", sound.len());
+    let start = material
+        .expected
+        .chunks(2)
+        .position(|frame| frame == &sound[..2]);
+    let start = start.context("the first frame was not played")? * 2;
+    let played = &material.expected[start..][..sound.len()];
+    if let Some(at) = (0..sound.len()).find(|&at| sound[at] != played[at]) {
+        bail!(
+            "sample {at}: {:#010x} instead of {:#010x}",
+            sound[at],
+            played[at]
+        );
+    }
+    Ok(())
+}
+
+/// Records by `pw-record` until so many frames are in the file.
+fn record_by_pipewire(desktop: &Desktop, source: &Object, frames: u64) -> Result<()> {
+    let target = source.text("node.name");
+    let argv = ["pw-record", "--target", target, "--format=f32", RECORDING];
+    let mut program = desktop.spawn(&argv)?;
+    wait_until("pw-record", || {
+        Ok(fs::metadata(RECORDING).is_ok_and(|file| file.len() > frames * 8))
+    })?;
+    signal(&program, Signal::SIGINT)?;
+    program.wait()?;
+    Ok(())
+}
+
+/// The desktop's slider moves the card's volume, and the samples stay as they are.
+///
+/// Where the next higher value of the card is more than a hundredth of the slider's way off, PipeWire
+/// makes up for it by scaling.
+fn volume() -> Result<()> {
+    module::ready()?;
+    let desktop = Desktop::start()?;
+    let material = noise(Format::S16LE, 2, 30_000, 6);
+    for volume in ["0.5", "1.0"] {
+        let recorder = record()?;
+        finish(start_playing_at(&desktop, &material, 48_000, volume)?)?;
+        let take = only_take(&recorder.finish()?)?;
+        check_sound(&take.samples, &material).context(volume)?;
+        // A slider's volume is the cube root of the factor.
+        let expected = (6_000.0 * volume.parse::<f64>()?.log10()).round() as i64;
+        let decibel = master()?;
+        ensure!(
+            (expected..expected + 50).contains(&decibel),
+            "{volume}: {decibel} instead of {expected} hundredths of a decibel"
+        );
+    }
+    Ok(())
+}
+
+/// The card's volume in hundredths of a decibel.
+fn master() -> Result<i64> {
+    let mixer = Mixer::new(module::PCM, false)?;
+    let element = mixer.find_selem(&SelemId::new("Master", 0));
+    let element = element.context("no Master")?;
+    Ok(element.get_playback_vol_db(SelemChannelId::FrontLeft)?.0)
+}
+
+/// Behind another clock PipeWire steers the card's, by its pitch, and does not resample.
+fn follows() -> Result<()> {
+    module::ready()?;
+    let mut desktop = Desktop::start()?;
+    let sink = desktop.node(SINK)?;
+    desktop.set_volume(&sink, "1.0")?;
+    desktop.lead(&sink)?;
+    // When the player goes, PipeWire would change it, and skip sound for that.
+    desktop.force_quantum(1_024)?;
+    let material = numbered(1, 10 * 48_000);
+    wav::write(FILE, &material, 48_000)?;
+    let recorder = record()?;
+    let player = desktop.spawn(&["pw-play", "--target", LEADER, FILE])?;
+    wait_until("PipeWire to steer", || Ok(pitch()? != 1_000_000))?;
+    finish(player)?;
+    // What is still buffered.
+    play_on(48_000)?;
+    let (_, tape) = recorder.stop()?;
+    check_sound(&continuous(&tape)?, &material)?;
+    // PipeWire leaves the pitch as it is, and other tests expect a clock that is right.
+    desktop.end(Signal::SIGTERM)?;
+    wait_until("the card to be unused", || Ok(module::refcount()? == 0))?;
+    module::unload()
+}
+
+fn pitch() -> Result<u32> {
+    let name = "iface=PCM,name=Playback Pitch 1000000";
+    let outcome = run("amixer", &["-D", module::PCM, "cget", name])?;
+    let value = outcome.stdout.rsplit_once(": values=");
+    let (_, value) = value.with_context(|| format!("{outcome}"))?;
+    Ok(value.trim_end().parse()?)
+}
+
+/// The samples of a tape, which must not have a gap.
+fn continuous(tape: &[Entry]) -> Result<Vec<u32>> {
+    let mut all = Vec::new();
+    let mut next = None;
+    for entry in tape {
+        match entry {
+            Entry::Audio { chunk, samples } => {
+                let expected = next.unwrap_or(chunk.position);
+                ensure!(chunk.position == expected, "{}", summary(tape));
+                next = Some(chunk.position + chunk.frames);
+                all.extend_from_slice(samples);
+            }
+            Entry::Lost { .. } => bail!("{}", summary(tape)),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+/// The card is taken away in the middle of a stream; PipeWire lives on, and finds the next one.
+fn taken_away() -> Result<()> {
+    module::ready()?;
+    let desktop = Desktop::start()?;
+    let mut player = start_playing(&desktop, &numbered(1, 480_000), 48_000)?;
+    fs::write(module::REMOVE, "1")?;
+    desktop.wait_for_departure()?;
+    player.kill()?;
+    player.wait()?;
+    wait_until("the card to be unused", || Ok(module::refcount()? == 0))?;
+    module::unload()?;
+    module::ready()?;
+    desktop.node(SINK)?;
+    play_and_compare(&desktop, 48_000)
 }
 
 /// A minute of sound passes bit for bit, and `pw-top` counts no error of any node.
@@ -121,10 +276,7 @@ fn goes(signal: Signal) -> Result<()> {
     let mut desktop = Desktop::start()?;
     let recorder = record()?;
     let mut player = start_playing(&desktop, &numbered(1, 480_000), 48_000)?;
-    let frames = module::status()?.frames;
-    wait_until("a second of sound", || {
-        Ok(module::status()?.frames > frames + 48_000)
-    })?;
+    play_on(48_000)?;
     desktop.end(signal)?;
     player.wait()?;
     let (consumer, tape) = recorder.finish_and_keep()?;
@@ -147,11 +299,26 @@ fn record() -> Result<Recorder> {
     Ok(Recorder::start_with_patience(consumer, 1, PATIENCE))
 }
 
+/// Waits until so many more frames are played.
+fn play_on(frames: u64) -> Result<()> {
+    let before = module::status()?.frames;
+    wait_until("sound", || Ok(module::status()?.frames > before + frames))
+}
+
 /// Starts `pw-play`, with the card's volume at 100 %.
 fn start_playing(desktop: &Desktop, material: &Material, rate: u32) -> Result<Child> {
+    start_playing_at(desktop, material, rate, "1.0")
+}
+
+fn start_playing_at(
+    desktop: &Desktop,
+    material: &Material,
+    rate: u32,
+    volume: &str,
+) -> Result<Child> {
     wav::write(FILE, material, rate)?;
     let sink = desktop.node(SINK)?;
-    desktop.set_volume(&sink, "1.0")?;
+    desktop.set_volume(&sink, volume)?;
     let player = desktop.spawn(&["pw-play", "--target", sink.text("node.name"), FILE])?;
     wait_until("PipeWire to play", || {
         Ok(module::status()?.state == Some(State::Start))

@@ -30,7 +30,7 @@ use crate::raw::Node;
 use crate::tape::{attach, attach_to, only_take, pop_all, Entry, Recorder, Take};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
+tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, recorders_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
 
 /// Checks that the module goes, and comes back with a card that works.
 fn check_reload() -> Result<()> {
@@ -55,6 +55,7 @@ fn check_gone(card: u32) -> Result<()> {
     for place in [
         format!("/dev/snd/controlC{card}"),
         format!("/dev/snd/pcmC{card}D0p"),
+        format!("/dev/snd/pcmC{card}D0c"),
         format!("/proc/asound/{CARD}"),
         format!("/sys/class/sound/card{card}"),
     ] {
@@ -355,6 +356,50 @@ fn controls_end() -> Result<()> {
     monitor.wait()?;
     ensure!(PCM::new(module::PCM, Direction::Playback, false).is_err());
     drop(ctl);
+    check_reload()
+}
+
+/// Recorders of the monitor, and one who has only opened it.
+fn recorders_end() -> Result<()> {
+    module::ready()?;
+    let mut consumer = attach()?;
+    let material = noise(Format::S16LE, 2, 48_000 * 30, 1);
+    let aplay = Aplay::start(&Setup::default(), &material)?;
+    wait_for_frames(2_000)?;
+    let arecord = || {
+        Command::new("arecord")
+            .args(["-q", "-D", module::PCM, "-t", "raw", "-f", "S16_LE"])
+            .args(["-c", "2", "-r", "48000", "/dev/null"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    let recorders = [arecord()?, arecord()?];
+    wait_until("the recorders", || {
+        let runs = |number| {
+            let status = format!("/proc/asound/{CARD}/pcm0c/sub{number}/status");
+            fs::read_to_string(status).is_ok_and(|status| status.contains("RUNNING"))
+        };
+        Ok(runs(0) && runs(1))
+    })?;
+    wait_for_frames(2_000)?;
+    let waiting = PCM::new(module::PCM, Direction::Capture, false)?;
+    module::take_card_away()?;
+    for recorder in recorders {
+        let output = recorder.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(1) && said.starts_with("arecord: "),
+            "arecord: {}: {said}",
+            output.status
+        );
+    }
+    let errno = waiting.info().err().map(|error| error.errno());
+    ensure!(errno == Some(Errno::ENODEV as i32), "{errno:?}");
+    let take = only_take(&pop_until_gone(&mut consumer)?)?;
+    check_cut(&take, &material, &[State::Start, State::Stop])?;
+    aplay.finish_failing()?;
+    drop((waiting, consumer));
     check_reload()
 }
 

@@ -13,10 +13,12 @@ use super::tests;
 use crate::app::{App, Setup};
 use crate::material::noise;
 use crate::module;
+use crate::process::set_pitch;
 use crate::raw::Node;
 use crate::tape::{only_take, Recorder};
+use crate::time::wait_for;
 
-tests!(tracing: chunks_and_states, losses, off_says_nothing, unloading_while_on, fields_are_documented);
+tests!(tracing: chunks_and_states, losses, clock, off_says_nothing, unloading_while_on, fields_are_documented);
 
 /// A buffer of traces of our own.
 const BUFFER: &str = "/sys/kernel/tracing/instances/rtshm-selftest";
@@ -161,6 +163,15 @@ fn chunks_and_states() -> Result<()> {
         .collect();
     ensure!(states == told, "{states:?} traced, {told:?} told");
     ensure!(told.len() == 5, "{told:?}");
+    // The clock stands still until it starts, in the pause and at the end.
+    let speeds: Vec<_> = traced
+        .iter()
+        .filter(|it| it.name == "rtshm_clock")
+        .map(|it| Ok((it.number("ratio")?, it.number("position")?)))
+        .collect::<Result<_>>()?;
+    let at = |index: usize| told[index].1;
+    let expected = [(1 << 32, at(0)), (0, at(1)), (1 << 32, at(2)), (0, at(4))];
+    ensure!(speeds == expected, "{speeds:?} instead of {expected:?}");
     Ok(())
 }
 
@@ -197,6 +208,47 @@ fn losses() -> Result<()> {
     Ok(())
 }
 
+/// A speed that the mixer sets, between the clock's start and its end.
+fn clock() -> Result<()> {
+    const NOMINAL: u64 = 1 << 32;
+    module::ready()?;
+    let tracer = Tracer::start(true)?;
+    let app = App::open(&Setup {
+        nonstop: true,
+        ..Setup::default()
+    })?;
+    app.write(&noise(Format::S16LE, 2, 16_000, 1))?;
+    set_pitch(1_001_000)?;
+    // The clock looks at each chunk.
+    let changed = wait_for("the speed", || {
+        let ratio = Node::observer()?.status()?.clock_ratio;
+        Ok((ratio != NOMINAL).then_some(ratio))
+    });
+    set_pitch(1_000_000)?;
+    drop(app);
+    let changed = changed?;
+    ensure!(
+        changed.abs_diff(NOMINAL * 1_001 / 1_000) <= 1,
+        "a ratio of {changed}"
+    );
+    let (mut ratios, mut last) = (Vec::new(), 0);
+    for event in tracer.read()? {
+        let position = event.number("position")?;
+        if event.name == "rtshm_clock" {
+            ensure!(position >= last, "{event:?} after {last}");
+            ratios.push(event.number("ratio")?);
+            last = position;
+        } else if event.name == "rtshm_state" {
+            ensure!(position == last || ratios.len() > 1, "{event:?} at {last}");
+        }
+    }
+    ensure!(
+        ratios.starts_with(&[NOMINAL, changed]) && ratios.ends_with(&[0]),
+        "{ratios:?}"
+    );
+    Ok(())
+}
+
 fn off_says_nothing() -> Result<()> {
     module::ready()?;
     let tracer = Tracer::start(false)?;
@@ -223,9 +275,10 @@ fn unloading_while_on() -> Result<()> {
     ensure!(traced.is_empty(), "{traced:?}");
     tracer.set("events/rtshm/enable", "1")?;
     play()?;
-    // Start, drain, stop: nobody is there to push to.
+    // Nobody is there to push to.
     let traced = tracer.read()?;
-    ensure!(traced.len() == 3, "{traced:?}");
+    let states = traced.iter().filter(|it| it.name == "rtshm_state");
+    ensure!(states.count() == 3, "{traced:?}");
     Ok(())
 }
 

@@ -177,16 +177,20 @@ fn drop_at_once() -> Result<()> {
 /// An application that is killed, or closes without a drain, stops the stream.
 fn close_without_drain() -> Result<()> {
     module::ready()?;
-    let material = noise(Format::S16LE, 2, 16_000, 1);
+    let setup = Setup {
+        buffer: 131_072,
+        ..Setup::default()
+    };
+    let material = noise(Format::S16LE, 2, 128_000, 1);
     let recorder = Recorder::open(1)?;
-    let app = App::open(&Setup::default())?;
+    let app = App::open(&setup)?;
     app.write(&material)?;
     sleep_ms(40);
     drop(app);
     let take = only_take(&recorder.finish()?)?;
     take.check_states(&[State::Start, State::Stop])?;
     ensure!(
-        (1..16_000).contains(&take.frames()),
+        (1..128_000).contains(&take.frames()),
         "{} frames",
         take.frames()
     );
