@@ -6,6 +6,7 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod compat;
 mod controls;
 mod desktop;
 mod harness;

@@ -9,7 +9,7 @@ use alsa::Direction;
 use alsa_sys as sys;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::libc::{c_int, c_long, c_void, pollfd, timespec};
+use nix::libc::{c_int, c_long, c_void, timespec};
 
 use crate::app::Setup;
 use crate::time::{wait_until, SECOND};
@@ -312,20 +312,6 @@ impl RawPcm {
             delay,
             time: time.tv_sec as u64 * SECOND + time.tv_nsec as u64,
         })
-    }
-
-    /// What `poll()` says of the PCM within a time, in milliseconds.
-    pub(crate) fn poll(&self, millis: c_int) -> Result<i16, Errno> {
-        let mut fd = pollfd {
-            fd: -1,
-            events: 0,
-            revents: 0,
-        };
-        // SAFETY: There is a place for one.
-        check(unsafe { sys::snd_pcm_poll_descriptors(self.as_ptr(), (&raw mut fd).cast(), 1) })?;
-        // SAFETY: As above.
-        check(unsafe { nix::libc::poll(&mut fd, 1, millis) })?;
-        Ok(fd.revents)
     }
 }
 

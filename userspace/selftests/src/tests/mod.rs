@@ -4,7 +4,10 @@
 
 mod allocations;
 mod appearance;
+mod bad_input;
 mod bits;
+mod callers_32_bit;
+mod changes;
 mod clients;
 mod clock;
 mod consumers;
@@ -56,6 +59,7 @@ pub(crate) fn all() -> Vec<Test> {
         matrix::TESTS,
         transport::TESTS,
         recording::TESTS,
+        changes::TESTS,
         clock::TESTS,
         steering::TESTS,
         consumers::TESTS,
@@ -63,6 +67,8 @@ pub(crate) fn all() -> Vec<Test> {
         waiting::TESTS,
         faults::TESTS,
         node::TESTS,
+        bad_input::TESTS,
+        callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
         hotplug::TESTS,

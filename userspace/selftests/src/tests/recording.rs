@@ -652,8 +652,11 @@ fn pointer_is_continuous() -> Result<()> {
             _ => {}
         }
         let before = now();
-        let position = recorder.reading()?.avail as u64;
+        let reading = recorder.reading()?;
         let after = now();
+        ensure!((before..=after).contains(&reading.time), "{reading:?}");
+        ensure!(reading.delay == reading.avail, "{reading:?}");
+        let position = reading.avail as u64;
         let least = frames(before - latest, setup.rate).saturating_sub(2);
         let most = frames(after - earliest, setup.rate) + 2;
         ensure!(position >= last, "from {last} back to {position}");

@@ -20,6 +20,7 @@ use crate::module;
 use crate::process::{run, Player, Role};
 use crate::raw::Records;
 use crate::raw_pcm::RawPcm;
+use crate::storm::dice::Dice;
 use crate::tape::{attach, pop_all, Chunk, Entry};
 use crate::time::{now, sleep_ms, wait_until};
 
@@ -262,12 +263,6 @@ fn ends_with_the_consumer() -> Result<()> {
     restore()
 }
 
-/// Numbers in disorder.
-fn random(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-    *seed >> 33
-}
-
 /// Time stamps go on where they were, through a thousand changes of the speed: from chunk to chunk
 /// passes the time that its frames take at some speed of those asked for.
 fn never_a_step() -> Result<()> {
@@ -275,9 +270,9 @@ fn never_a_step() -> Result<()> {
     let mut consumer = Records::open()?;
     let _pcm = endless()?;
     let mut chunks = Vec::new();
-    let mut seed = 1;
+    let mut dice = Dice::new(1, "steering", 0);
     for _ in 0..1000 {
-        let ppm = random(&mut seed) % 2_001;
+        let ppm = dice.below(2_001);
         let ratio = (1u64 << 32) / 1_000_000 * (999_000 + ppm);
         consumer.page().rate_request.store_relaxed(ratio);
         sleep_ms(3);
@@ -320,13 +315,17 @@ fn position_never_goes_back() -> Result<()> {
     let pcm = endless()?;
     source()?.set(PITCH)?;
     let pitch = pitch()?;
-    let mut seed = 2;
+    let mut dice = Dice::new(2, "steering", 0);
     let (mut last_before, mut last, mut last_after) = (0, 0, 0);
     for round in 0..1000 {
-        pitch.set(990_000 + (random(&mut seed) % 15_001) as i32)?;
+        pitch.set(990_000 + dice.below(15_001) as i32)?;
         let before = now();
-        let position = pcm.reading()?.avail as u64;
+        let reading = pcm.reading()?;
         let after = now();
+        ensure!((before..=after).contains(&reading.time), "{reading:?}");
+        // SND_PCM_STATE_RUNNING.
+        ensure!(reading.state == 3, "{reading:?}");
+        let position = reading.avail as u64;
         if round != 0 {
             let (least, most) = (before - last_after, after - last_before);
             let least = least as f64 * 48e-6 * 0.99 - 1.0;
