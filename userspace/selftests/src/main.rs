@@ -6,13 +6,18 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod compat;
+mod controls;
 mod desktop;
 mod harness;
+mod hw_params;
 mod kernel_log;
 mod material;
 mod module;
 mod process;
 mod raw;
+mod raw_pcm;
+mod recording;
 mod storm;
 mod tape;
 mod tests;
@@ -71,6 +76,8 @@ enum Suite {
     Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
+    /// The card's clock over hours, with --icount
+    Hours,
 }
 
 impl Suite {
@@ -79,13 +86,14 @@ impl Suite {
             Self::Card => tests::all(),
             Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
+            Self::Hours => tests::hours(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations => Ok(()),
+            Self::Card | Self::Allocations | Self::Hours => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -97,6 +105,8 @@ impl Suite {
             Self::Card => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
+            // Of the guest's time, which flies.
+            Self::Hours => Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -4,20 +4,28 @@
 
 mod allocations;
 mod appearance;
+mod bad_input;
 mod bits;
+mod callers_32_bit;
+mod changes;
 mod clients;
 mod clock;
 mod consumers;
 mod faults;
 mod hotplug;
+mod hours;
 mod insight;
 mod instances;
 mod loss;
 mod mapping;
+mod matrix;
+mod mixer;
 mod node;
 mod parameters;
 mod pipewire;
+mod recording;
 mod removal;
+mod steering;
 mod storm;
 mod storm_seeded;
 mod tool;
@@ -48,12 +56,19 @@ pub(crate) fn all() -> Vec<Test> {
         appearance::TESTS,
         bits::TESTS,
         clients::TESTS,
+        matrix::TESTS,
         transport::TESTS,
+        recording::TESTS,
+        changes::TESTS,
         clock::TESTS,
+        steering::TESTS,
         consumers::TESTS,
+        mixer::TESTS,
         waiting::TESTS,
         faults::TESTS,
         node::TESTS,
+        bad_input::TESTS,
+        callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
         hotplug::TESTS,
@@ -78,4 +93,9 @@ pub(crate) fn allocations() -> Vec<Test> {
 /// Those that need PipeWire.
 pub(crate) fn pipewire() -> Vec<Test> {
     pipewire::TESTS.to_vec()
+}
+
+/// Those that let hours pass, which only a guest whose idle time is skipped has.
+pub(crate) fn hours() -> Vec<Test> {
+    hours::TESTS.to_vec()
 }
