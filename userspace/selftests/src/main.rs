@@ -71,6 +71,8 @@ enum Suite {
     Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
+    /// The machine's devices are suspended; needs a root that survives it
+    Suspend,
 }
 
 impl Suite {
@@ -79,12 +81,13 @@ impl Suite {
             Self::Card => tests::all(),
             Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
+            Self::Suspend => tests::suspend(),
         }
     }
 
     fn warm_up(self) -> &'static [harness::Test] {
         match self {
-            Self::Card | Self::Allocations => &[],
+            Self::Card | Self::Allocations | Self::Suspend => &[],
             Self::Pipewire => tests::WARM_UP,
         }
     }
@@ -93,7 +96,7 @@ impl Suite {
     /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card => Duration::from_secs(300),
+            Self::Card | Self::Suspend => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
         }

@@ -20,6 +20,7 @@ mod pipewire;
 mod removal;
 mod storm;
 mod storm_seeded;
+mod suspend;
 mod tool;
 mod tracing;
 mod transport;
@@ -73,6 +74,11 @@ pub(crate) fn all() -> Vec<Test> {
 /// Those that need a kernel with fault injection.
 pub(crate) fn allocations() -> Vec<Test> {
     allocations::TESTS.to_vec()
+}
+
+/// Those that suspend the machine's devices.
+pub(crate) fn suspend() -> Vec<Test> {
+    suspend::TESTS.to_vec()
 }
 
 /// What gets the files into memory that PipeWire's tests need. With --icount the guest's time runs
