@@ -72,6 +72,7 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::allocations(),
         tests::pipewire(),
         tests::hours(),
+        tests::suspend(),
     ]
     .concat();
     match tests.iter().find(|test| test.name == name) {

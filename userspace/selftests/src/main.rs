@@ -78,6 +78,8 @@ enum Suite {
     Pipewire,
     /// The card's clock over hours, with --icount
     Hours,
+    /// The machine's devices are suspended; needs a root that survives it
+    Suspend,
 }
 
 impl Suite {
@@ -87,13 +89,14 @@ impl Suite {
             Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
             Self::Hours => tests::hours(),
+            Self::Suspend => tests::suspend(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations | Self::Hours => Ok(()),
+            Self::Card | Self::Allocations | Self::Hours | Self::Suspend => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -102,7 +105,7 @@ impl Suite {
     /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card => Duration::from_secs(300),
+            Self::Card | Self::Suspend => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.

@@ -28,6 +28,7 @@ mod removal;
 mod steering;
 mod storm;
 mod storm_seeded;
+mod suspend;
 mod tool;
 mod tracing;
 mod transport;
@@ -88,6 +89,11 @@ pub(crate) fn all() -> Vec<Test> {
 /// Those that need a kernel with fault injection.
 pub(crate) fn allocations() -> Vec<Test> {
     allocations::TESTS.to_vec()
+}
+
+/// Those that suspend the machine's devices.
+pub(crate) fn suspend() -> Vec<Test> {
+    suspend::TESTS.to_vec()
 }
 
 /// Those that need PipeWire.
