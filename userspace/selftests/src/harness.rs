@@ -77,6 +77,7 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::all(),
         tests::allocations(),
         tests::pipewire(),
+        tests::load(),
         tests::WARM_UP.to_vec(),
     ]
     .concat();

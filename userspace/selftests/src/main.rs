@@ -10,6 +10,7 @@ mod desktop;
 mod harness;
 mod kernel_log;
 mod material;
+mod meter;
 mod module;
 mod process;
 mod raw;
@@ -71,6 +72,8 @@ enum Suite {
     Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
+    /// As much as the card can carry, and what it costs; with --icount
+    Load,
 }
 
 impl Suite {
@@ -79,12 +82,13 @@ impl Suite {
             Self::Card => tests::all(),
             Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
+            Self::Load => tests::load(),
         }
     }
 
     fn warm_up(self) -> &'static [harness::Test] {
         match self {
-            Self::Card | Self::Allocations => &[],
+            Self::Card | Self::Allocations | Self::Load => &[],
             Self::Pipewire => tests::WARM_UP,
         }
     }
@@ -94,7 +98,7 @@ impl Suite {
     fn limit(self) -> Duration {
         match self {
             Self::Card => Duration::from_secs(300),
-            Self::Pipewire => Duration::from_secs(1800),
+            Self::Pipewire | Self::Load => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
         }
     }

@@ -12,6 +12,7 @@ mod faults;
 mod hotplug;
 mod insight;
 mod instances;
+mod load;
 mod loss;
 mod mapping;
 mod node;
@@ -82,4 +83,9 @@ pub(crate) const WARM_UP: &[Test] = pipewire::WARM_UP;
 /// Those that need PipeWire.
 pub(crate) fn pipewire() -> Vec<Test> {
     pipewire::TESTS.to_vec()
+}
+
+/// As much as the card can carry.
+pub(crate) fn load() -> Vec<Test> {
+    load::TESTS.to_vec()
 }
