@@ -73,6 +73,7 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::pipewire(),
         tests::hours(),
         tests::suspend(),
+        tests::load(),
     ]
     .concat();
     match tests.iter().find(|test| test.name == name) {

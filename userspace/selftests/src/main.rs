@@ -13,6 +13,7 @@ mod harness;
 mod hw_params;
 mod kernel_log;
 mod material;
+mod meter;
 mod module;
 mod process;
 mod raw;
@@ -80,6 +81,8 @@ enum Suite {
     Hours,
     /// The machine's devices are suspended; needs a root that survives it
     Suspend,
+    /// As much as the card can carry, and what it costs; with --icount
+    Load,
 }
 
 impl Suite {
@@ -90,13 +93,14 @@ impl Suite {
             Self::Pipewire => tests::pipewire(),
             Self::Hours => tests::hours(),
             Self::Suspend => tests::suspend(),
+            Self::Load => tests::load(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations | Self::Hours | Self::Suspend => Ok(()),
+            Self::Card | Self::Allocations | Self::Hours | Self::Suspend | Self::Load => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -107,6 +111,7 @@ impl Suite {
         match self {
             Self::Card | Self::Suspend => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
+            Self::Load => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.
             Self::Hours => Duration::from_secs(24 * 3600),

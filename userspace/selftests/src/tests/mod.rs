@@ -16,6 +16,7 @@ mod hotplug;
 mod hours;
 mod insight;
 mod instances;
+mod load;
 mod loss;
 mod mapping;
 mod matrix;
@@ -104,4 +105,9 @@ pub(crate) fn pipewire() -> Vec<Test> {
 /// Those that let hours pass, which only a guest whose idle time is skipped has.
 pub(crate) fn hours() -> Vec<Test> {
     hours::TESTS.to_vec()
+}
+
+/// As much as the card can carry.
+pub(crate) fn load() -> Vec<Test> {
+    load::TESTS.to_vec()
 }

@@ -26,6 +26,7 @@ tests!(suspend: playing, prepared_instead, closed_instead, draining, paused, pre
 
 /// Enough for whatever a test plays, so that it is written at once.
 const SETUP: Setup = Setup {
+    planar: false,
     format: Format::S16LE,
     channels: 2,
     rate: 48_000,
