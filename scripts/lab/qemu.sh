@@ -21,6 +21,7 @@ start_qemu() {
 	append+=' no_timer_check'
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
+	[[ ! $RAM_ROOT ]] || append+=' lab.root=ram'
 	if [[ $KERNEL == debug ]]; then
 		# One report of KASAN shall not hide the next.
 		append+=' kasan_multi_shot'

@@ -65,19 +65,12 @@ pub(crate) fn run_all(tests: &[Test], limit: Duration, verbose: bool) -> ExitCod
     ExitCode::from(u8::from(failed != 0))
 }
 
-/// Runs a test until it passes, five times at most, and tells nothing of it.
-pub(crate) fn warm_up(test: &Test, limit: Duration) {
-    let passes = || matches!(run_apart(test, limit), Ok((End::Passed, _)));
-    let _ = (0..5).any(|_| passes());
-}
-
 /// Runs the test of this name in this process.
 pub(crate) fn run_here(name: &str) -> ExitCode {
     let tests = [
         tests::all(),
         tests::allocations(),
         tests::pipewire(),
-        tests::WARM_UP.to_vec(),
         tests::hours(),
     ]
     .concat();

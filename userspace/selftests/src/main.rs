@@ -90,10 +90,11 @@ impl Suite {
         }
     }
 
-    fn warm_up(self) -> &'static [harness::Test] {
+    /// What the machine needs before the first test.
+    fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations | Self::Hours => &[],
-            Self::Pipewire => tests::WARM_UP,
+            Self::Card | Self::Allocations | Self::Hours => Ok(()),
+            Self::Pipewire => desktop::bring_into_memory(),
         }
     }
 
@@ -135,8 +136,8 @@ fn main() -> ExitCode {
             println!("{}", test.name);
         }
     } else if !chosen.is_empty() {
-        for test in cli.suite.warm_up() {
-            harness::warm_up(test, cli.suite.limit());
+        if let Err(error) = cli.suite.get_ready() {
+            return harness::conclude(Err(error));
         }
         return harness::run_all(&chosen, cli.suite.limit(), cli.verbose);
     }

@@ -90,10 +90,6 @@ pub(crate) fn allocations() -> Vec<Test> {
     allocations::TESTS.to_vec()
 }
 
-/// What gets the files into memory that PipeWire's tests need. With --icount the guest's time runs
-/// away while the host reads a file for it, and a program's own timeouts expire.
-pub(crate) const WARM_UP: &[Test] = pipewire::WARM_UP;
-
 /// Those that need PipeWire.
 pub(crate) fn pipewire() -> Vec<Test> {
     pipewire::TESTS.to_vec()

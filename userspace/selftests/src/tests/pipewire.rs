@@ -5,46 +5,27 @@
 use std::fs;
 use std::process::Child;
 
-use alsa::mixer::{Mixer, SelemChannelId, SelemId};
 use alsa::pcm::Format;
 use anyhow::{bail, ensure, Context, Result};
 use nix::sys::signal::Signal;
-use rtshm::{Consumer, State};
+use rtshm::State;
 
 use super::tests;
 use crate::app::{App, Setup};
 use crate::desktop::{signal, wait_until, Desktop, Object, LEADER, PATIENCE, SINK, SOURCE};
-use crate::harness::Test;
 use crate::material::{noise, numbered, Material};
 use crate::module;
 use crate::process::run;
-use crate::tape::{only_take, summary, Entry, Recorder};
+use crate::tape::{attach, only_take, summary, Entry, Recorder};
 use crate::wav;
 
 tests!(pipewire: names, plays, plays_at_another_rate, records, volume, a_minute, killed, ended, taken_away, follows);
-
-/// See [`super::WARM_UP`].
-pub(crate) const WARM_UP: &[Test] = &[Test {
-    name: "pipewire::warm_up",
-    run: warm_up,
-}];
 
 /// What is played.
 const FILE: &str = "/tmp/pipewire.wav";
 
 /// What is recorded.
 const RECORDING: &str = "/tmp/recording.wav";
-
-fn warm_up() -> Result<()> {
-    module::ready()?;
-    let desktop = Desktop::start()?;
-    desktop.watch(1)?;
-    finish(start_playing(
-        &desktop,
-        &noise(Format::S16LE, 2, 1_000, 0),
-        48_000,
-    )?)
-}
 
 /// What a user reads in a list of devices, and what programs find the card by.
 fn names() -> Result<()> {
@@ -90,7 +71,7 @@ fn plays_at_another_rate() -> Result<()> {
 fn play_and_compare(desktop: &Desktop, rate: u32) -> Result<()> {
     let material = noise(Format::S16LE, 2, 30_000, rate.into());
     // The stream ends when WirePlumber suspends the idle card.
-    let recorder = record()?;
+    let recorder = record(desktop)?;
     finish(start_playing(desktop, &material, rate)?)?;
     let take = only_take(&recorder.finish()?)?;
     ensure!(take.format.rate == rate, "{:?}", take.format);
@@ -103,7 +84,7 @@ fn records() -> Result<()> {
     let desktop = Desktop::start()?;
     let material = numbered(1, 8 * 48_000);
     let source = desktop.node(SOURCE)?;
-    let recorder = record()?;
+    let recorder = record(&desktop)?;
     let player = start_playing(&desktop, &material, 48_000)?;
     record_by_pipewire(&desktop, &source, 3 * 48_000)?;
     finish(player)?;
@@ -150,27 +131,12 @@ fn volume() -> Result<()> {
     let desktop = Desktop::start()?;
     let material = noise(Format::S16LE, 2, 30_000, 6);
     for volume in ["0.5", "1.0"] {
-        let recorder = record()?;
-        finish(start_playing_at(&desktop, &material, 48_000, volume)?)?;
+        let recorder = record_at(&desktop, volume)?;
+        finish(start_playing(&desktop, &material, 48_000)?)?;
         let take = only_take(&recorder.finish()?)?;
         check_sound(&take.samples, &material).context(volume)?;
-        // A slider's volume is the cube root of the factor.
-        let expected = (6_000.0 * volume.parse::<f64>()?.log10()).round() as i64;
-        let decibel = master()?;
-        ensure!(
-            (expected..expected + 50).contains(&decibel),
-            "{volume}: {decibel} instead of {expected} hundredths of a decibel"
-        );
     }
     Ok(())
-}
-
-/// The card's volume in hundredths of a decibel.
-fn master() -> Result<i64> {
-    let mixer = Mixer::new(module::PCM, false)?;
-    let element = mixer.find_selem(&SelemId::new("Master", 0));
-    let element = element.context("no Master")?;
-    Ok(element.get_playback_vol_db(SelemChannelId::FrontLeft)?.0)
 }
 
 /// Behind another clock PipeWire steers the card's, by its pitch, and does not resample.
@@ -178,13 +144,12 @@ fn follows() -> Result<()> {
     module::ready()?;
     let mut desktop = Desktop::start()?;
     let sink = desktop.node(SINK)?;
-    desktop.set_volume(&sink, "1.0")?;
     desktop.lead(&sink)?;
     // When the player goes, PipeWire would change it, and skip sound for that.
     desktop.force_quantum(1_024)?;
     let material = numbered(1, 10 * 48_000);
     wav::write(FILE, &material, 48_000)?;
-    let recorder = record()?;
+    let recorder = record(&desktop)?;
     let player = desktop.spawn(&["pw-play", "--target", LEADER, FILE])?;
     wait_until("PipeWire to steer", || Ok(pitch()? != 1_000_000))?;
     finish(player)?;
@@ -246,7 +211,7 @@ fn a_minute() -> Result<()> {
     module::ready()?;
     let desktop = Desktop::start()?;
     let material = numbered(1, 66 * 48_000);
-    let recorder = record()?;
+    let recorder = record(&desktop)?;
     let player = start_playing(&desktop, &material, 48_000)?;
     let rows = desktop.watch(62)?;
     finish(player)?;
@@ -274,7 +239,7 @@ fn ended() -> Result<()> {
 fn goes(signal: Signal) -> Result<()> {
     module::ready()?;
     let mut desktop = Desktop::start()?;
-    let recorder = record()?;
+    let recorder = record(&desktop)?;
     let mut player = start_playing(&desktop, &numbered(1, 480_000), 48_000)?;
     play_on(48_000)?;
     desktop.end(signal)?;
@@ -293,10 +258,20 @@ fn goes(signal: Signal) -> Result<()> {
     module::unload()
 }
 
-/// Records until the end of one stream.
-fn record() -> Result<Recorder> {
-    let consumer = Consumer::open(module::NODE)?;
-    Ok(Recorder::start_with_patience(consumer, 1, PATIENCE))
+/// Records until the end of one stream, with the card's volume at 100 %.
+fn record(desktop: &Desktop) -> Result<Recorder> {
+    record_at(desktop, "1.0")
+}
+
+/// As [`record`], with the desktop's slider there. The card takes the next higher value that it has.
+fn record_at(desktop: &Desktop, volume: &str) -> Result<Recorder> {
+    desktop.set_volume(&desktop.node(SINK)?, volume)?;
+    // Hundredths of a decibel; the slider's way is the cube root of the factor.
+    let least = (6_000.0 * volume.parse::<f64>()?.log10()).round() as i32;
+    wait_until("the card's volume to be the slider's", || {
+        Ok((least..least + 50).contains(&module::status()?.volume_gain))
+    })?;
+    Ok(Recorder::start_with_patience(attach()?, 1, PATIENCE))
 }
 
 /// Waits until so many more frames are played.
@@ -305,20 +280,10 @@ fn play_on(frames: u64) -> Result<()> {
     wait_until("sound", || Ok(module::status()?.frames > before + frames))
 }
 
-/// Starts `pw-play`, with the card's volume at 100 %.
+/// Starts `pw-play`, and waits until the card plays.
 fn start_playing(desktop: &Desktop, material: &Material, rate: u32) -> Result<Child> {
-    start_playing_at(desktop, material, rate, "1.0")
-}
-
-fn start_playing_at(
-    desktop: &Desktop,
-    material: &Material,
-    rate: u32,
-    volume: &str,
-) -> Result<Child> {
     wav::write(FILE, material, rate)?;
     let sink = desktop.node(SINK)?;
-    desktop.set_volume(&sink, volume)?;
     let player = desktop.spawn(&["pw-play", "--target", sink.text("node.name"), FILE])?;
     wait_until("PipeWire to play", || {
         Ok(module::status()?.state == Some(State::Start))
