@@ -324,6 +324,7 @@ fn pcm_pointers() -> Result<()> {
         matches!(result, Err(Errno::EFAULT | Errno::EINVAL)),
         "{result:?}"
     );
+    drop(file);
     // Our own numbers mean nothing to ALSA's devices.
     for (path, _) in &calls {
         let mut info = Info::default();

@@ -126,6 +126,18 @@ fn play(pcm: &RawPcm, material: &Material, end: End) -> Result<End> {
 /// `SND_PCM_STATE_XRUN`.
 const XRUN: u32 = 4;
 
+/// Sets the PCM up anew, from whatever state the last stream left.
+fn set_up(pcm: &mut RawPcm, setup: &Setup, dice: &mut Dice) -> Result<(), Errno> {
+    if pcm.state() == XRUN {
+        // As ALSA wants it: either will do.
+        match dice.one_in(2) {
+            true => pcm.prepare()?,
+            false => pcm.stop()?,
+        }
+    }
+    pcm.set_up(setup)
+}
+
 /// Checks what the consumer was told of a stream.
 fn check(take: &Take, played: &Played) -> Result<()> {
     let Played {
@@ -155,8 +167,8 @@ fn check(take: &Take, played: &Played) -> Result<()> {
     }
 }
 
-/// Sixty configurations, set up from whatever state the last stream left, prepared once more or not,
-/// after another one that is never played, through the same handle or a new one.
+/// Sixty configurations, set up from whatever state the last stream left, prepared again or not, after
+/// one that is never played or not, through the same handle or a new one.
 fn every_configuration_is_told() -> Result<()> {
     const COUNT: usize = 60;
     module::ready()?;
@@ -171,12 +183,12 @@ fn every_configuration_is_told() -> Result<()> {
         }
         if dice.one_in(4) {
             let (never, _) = any(&mut dice);
-            pcm.set_up(&never).with_context(|| format!("{never:?}"))?;
+            set_up(&mut pcm, &never, &mut dice).with_context(|| format!("{never:?}"))?;
         }
         let (setup, material) = any(&mut dice);
         let end = dice.pick(&[End::Drained, End::Paused, End::Stopped, End::Late]);
         let mut step = || {
-            pcm.set_up(&setup)?;
+            set_up(&mut pcm, &setup, &mut dice)?;
             for _ in 0..dice.below(3) {
                 pcm.prepare()?;
             }
@@ -311,7 +323,7 @@ fn every_frame_is_accounted_for() -> Result<()> {
         // Those after which it is known what was played: all of it.
         let end = dice.pick(&[End::Drained, End::Paused, End::Late]);
         let mut step = || {
-            pcm.set_up(&setup)?;
+            set_up(&mut pcm, &setup, &mut dice)?;
             play(&pcm, &material, end)
         };
         let end = step().with_context(|| format!("stream {number}: {setup:?}, {end:?}"))?;
