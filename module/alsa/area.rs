@@ -39,6 +39,19 @@ pub struct Area<'a> {
 }
 
 impl Area<'_> {
+    /// No buffer.
+    pub(super) fn empty() -> Self {
+        // INVARIANT: There are no rows.
+        Self {
+            start: ptr::null_mut(),
+            frames: 0,
+            channels: 0,
+            sample: 0,
+            plane: None,
+            _buffer: PhantomData,
+        }
+    }
+
     /// The buffer of `runtime`; empty before it is configured.
     ///
     /// # Safety
