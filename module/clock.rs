@@ -111,10 +111,26 @@ impl Clock {
         (self.fixed_at(time) >> 32) as u64
     }
 
-    /// The first nanosecond at which [`position_at`](Self::position_at) is at least `position`;
-    /// for a position before the anchor, the anchor's time.
+    /// The first nanosecond at which the card has wholly passed `position` frames. For a position
+    /// before the anchor that is on the same line further back.
     pub fn time_of(&self, position: u64) -> u64 {
-        let way = (Fixed::from(position) << 32).saturating_sub(self.anchor);
+        let position = Fixed::from(position) << 32;
+        match position.checked_sub(self.anchor) {
+            Some(ahead) => {
+                let (time, is_exact) = self.time_for(ahead);
+                self.anchor_time
+                    .saturating_add(time)
+                    .saturating_add(u64::from(!is_exact))
+            }
+            None => {
+                let (time, _) = self.time_for(self.anchor.saturating_sub(position));
+                self.anchor_time.saturating_sub(time)
+            }
+        }
+    }
+
+    /// Nanoseconds that the card takes for `way`, rounded down, and whether that is exact.
+    fn time_for(&self, way: Fixed) -> (u64, bool) {
         // `way / rate` by long division, 12 bits at a time so that it fits: `rest < rate < 2^52`. A
         // stream may have run for days since its anchor, and then `way` is more than 64 bits: 96.
         let mut digits = way << 32;
@@ -134,10 +150,8 @@ impl Clock {
             nanos = nanos.wrapping_mul(1000).wrapping_add(scaled / self.rate.0);
             rest = scaled % self.rate.0;
         }
-        self.anchor_time
-            .saturating_add(seconds.saturating_mul(NANOS_PER_SEC))
-            .saturating_add(nanos)
-            .saturating_add(u64::from(rest != 0))
+        let time = seconds.saturating_mul(NANOS_PER_SEC).saturating_add(nanos);
+        (time, rest == 0)
     }
 
     fn fixed_at(&self, time: u64) -> Fixed {

@@ -109,6 +109,7 @@ impl Stream for Player {
     }
 
     fn close(device: &Endpoint) {
+        end_suspended(device);
         device.monitor().set_layout(None);
     }
 
@@ -116,6 +117,7 @@ impl Stream for Player {
         let config = stream.config();
         let layout = config.layout;
         let device = stream.device();
+        end_suspended(device);
         let grid = Grid::new(
             config.period_frames.get(),
             device.chunk_limit(layout.channels),
@@ -368,6 +370,15 @@ impl Locked<'_, Player> {
         let time = clock.time_of(state.position.wrapping_add(ahead));
         self.set_timer(time.max(now.saturating_add(TICK_MIN)));
     }
+}
+
+/// Tells the end of a stream that ended while it was suspended, of which ALSA tells nobody.
+fn end_suspended(device: &Endpoint) {
+    device.outlet().with_feed(|feed| {
+        if feed.is_active() {
+            feed.state(State::Stop, timer::now());
+        }
+    });
 }
 
 /// Converts the samples from frame `first` on to float32, as bit patterns, as many as fit into `out`.

@@ -4,11 +4,17 @@
 
 use core::{
     marker::PhantomData,
-    num::NonZeroU64,
+    num::{
+        NonZeroU64,
+        NonZeroUsize, //
+    },
     ptr, //
 };
 
-use kernel::bindings;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 use super::sys;
 
@@ -33,6 +39,19 @@ pub struct Area<'a> {
 }
 
 impl Area<'_> {
+    /// No buffer.
+    pub(super) fn empty() -> Self {
+        // INVARIANT: There are no rows.
+        Self {
+            start: ptr::null_mut(),
+            frames: 0,
+            channels: 0,
+            sample: 0,
+            plane: None,
+            _buffer: PhantomData,
+        }
+    }
+
     /// The buffer of `runtime`; empty before it is configured.
     ///
     /// # Safety
@@ -115,31 +134,87 @@ impl Area<'_> {
     /// Copies whole samples as they are to `out`, from byte `offset` of the interleaved buffer on,
     /// which is taken to repeat for ever.
     pub fn read(&self, offset: u64, out: &mut [u8]) {
-        self.pieces(offset, out.len(), |from, done, len| {
-            if let Some(to) = out.get_mut(done..done.wrapping_add(len)) {
-                // SAFETY: `pieces` says that there are so many bytes; user space may write them
-                // meanwhile, hence no copy of Rust's.
-                unsafe { bindings::memcpy(to.as_mut_ptr().cast(), from.cast_const().cast(), len) };
-            }
-        });
+        if self.plane.is_none() {
+            self.pieces(offset, out.len(), |from, done, len| {
+                if let Some(to) = out.get_mut(done..done.wrapping_add(len)) {
+                    // SAFETY: `pieces` says that there are so many bytes; user space may write them
+                    // meanwhile, hence no copy of Rust's.
+                    unsafe {
+                        bindings::memcpy(to.as_mut_ptr().cast(), from.cast_const().cast(), len)
+                    };
+                }
+            });
+            return;
+        }
+        match self.sample {
+            1 => self.gather::<u8>(offset, out),
+            2 => self.gather::<u16>(offset, out),
+            3 => self.gather::<[u8; 3]>(offset, out),
+            _ => self.gather::<u32>(offset, out),
+        }
     }
 
     /// Copies whole samples as they are from `data`, to byte `offset` as above.
     pub fn write(&self, offset: u64, data: &[u8]) {
-        self.pieces(offset, data.len(), |to, done, len| {
-            if let Some(from) = data.get(done..done.wrapping_add(len)) {
-                // SAFETY: As in `read`.
-                unsafe { bindings::memcpy(to.cast(), from.as_ptr().cast(), len) };
-            }
-        });
+        if self.plane.is_none() {
+            self.pieces(offset, data.len(), |to, done, len| {
+                if let Some(from) = data.get(done..done.wrapping_add(len)) {
+                    // SAFETY: As in `read`.
+                    unsafe { bindings::memcpy(to.cast(), from.as_ptr().cast(), len) };
+                }
+            });
+            return;
+        }
+        match self.sample {
+            1 => self.scatter::<u8>(offset, data),
+            2 => self.scatter::<u16>(offset, data),
+            3 => self.scatter::<[u8; 3]>(offset, data),
+            _ => self.scatter::<u32>(offset, data),
+        }
     }
 
     /// Fills `len` bytes, whole samples, with `byte`, from byte `offset` as above on.
     pub fn fill(&self, offset: u64, len: u64, byte: u8) {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes());
-        self.pieces(offset, len, |to, _, len| {
-            // SAFETY: As in `read`.
-            unsafe { bindings::memset(to.cast(), byte.into(), len) };
+        let set = |to: *mut u8, bytes| {
+            // SAFETY: `pieces` and `rows` say that there are so many bytes; see `read`.
+            unsafe { bindings::memset(to.cast(), byte.into(), bytes) };
+        };
+        match self.plane {
+            None => self.pieces(offset, len, |to, _, len| set(to, len)),
+            Some(_) => self.rows(offset, len, |to, _, count| {
+                set(to, count.wrapping_mul(self.sample))
+            }),
+        }
+    }
+
+    /// `read` from rows of samples of the size of `T`.
+    fn gather<T: Word>(&self, offset: u64, out: &mut [u8]) {
+        let len = out.len();
+        let Ok(out) = <[T]>::mut_from_bytes(out) else {
+            return;
+        };
+        self.rows(offset, len, |row, first, count| {
+            let places = out.iter_mut().skip(first).step_by(self.channels.max(1));
+            for (to, index) in places.zip(0..count) {
+                // SAFETY: `rows` says that it is there.
+                *to = unsafe { read(row, index) };
+            }
+        });
+    }
+
+    /// `write` to rows of samples of the size of `T`.
+    fn scatter<T: Word>(&self, offset: u64, data: &[u8]) {
+        let len = data.len();
+        let Ok(data) = <[T]>::ref_from_bytes(data) else {
+            return;
+        };
+        self.rows(offset, len, |row, first, count| {
+            let samples = data.iter().skip(first).step_by(self.channels.max(1));
+            for (&sample, index) in samples.zip(0..count) {
+                // SAFETY: As in `gather`, and as in `read`.
+                unsafe { ptr::write_volatile(row.cast::<T>().add(index), sample) };
+            }
         });
     }
 
@@ -147,33 +222,62 @@ impl Area<'_> {
         self.frames.wrapping_mul(self.frame_bytes())
     }
 
-    /// Calls `f` for each piece of `len` bytes from byte `offset` as above on: with the place of so
-    /// many bytes in memory, and how many came before.
+    /// Interleaved: calls `f` for each piece of `len` bytes from byte `offset` as above on, with the
+    /// place of so many bytes in memory, and how many came before.
     #[inline]
     fn pieces(&self, offset: u64, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) {
         let Some(all) = NonZeroU64::new(self.bytes() as u64) else {
             return;
         };
-        let sample = self.sample.max(1);
         let mut done = 0usize;
         while done < len {
             // CAST: Widening, and back below the bytes of the buffer.
             let at = (offset.wrapping_add(done as u64) % all) as usize;
-            let (place, count) = match self.plane {
-                None => (at, self.bytes().wrapping_sub(at)),
-                Some(plane) => {
-                    let index = at / sample;
-                    let channels = self.channels.max(1);
-                    let row = plane.wrapping_mul(index % channels);
-                    (
-                        row.wrapping_add((index / channels).wrapping_mul(sample)),
-                        sample,
-                    )
-                }
-            };
-            let count = count.min(len.wrapping_sub(done));
-            f(self.start.wrapping_add(place), done, count);
+            let count = self.bytes().wrapping_sub(at).min(len.wrapping_sub(done));
+            f(self.start.wrapping_add(at), done, count);
             done = done.wrapping_add(count);
+        }
+    }
+
+    /// Not interleaved: calls `f` for each row of samples among `len` bytes from byte `offset` as
+    /// above on. It is given the place of so many samples in memory, and before those the index of
+    /// the first among the interleaved ones; the next are a frame apart.
+    #[inline]
+    fn rows(&self, offset: u64, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) {
+        let (Some(sample), Some(channels), Some(frames), Some(plane)) = (
+            NonZeroUsize::new(self.sample),
+            NonZeroUsize::new(self.channels),
+            NonZeroUsize::new(self.frames),
+            self.plane,
+        ) else {
+            return;
+        };
+        let Some(all) = NonZeroU64::new(self.bytes() as u64) else {
+            return;
+        };
+        // CAST: Below the bytes of the buffer.
+        let start = (offset % all) as usize / sample;
+        let count = len / sample;
+        for channel in 0..channels.get() {
+            let ahead = channel.wrapping_add(channels.get());
+            let mut first = ahead.wrapping_sub(start % channels) % channels;
+            if first >= count {
+                continue;
+            }
+            let mut left = (count.wrapping_sub(first).wrapping_sub(1) / channels).wrapping_add(1);
+            let mut frame = start.wrapping_add(first) / channels % frames;
+            let row = self.start.wrapping_add(plane.wrapping_mul(channel));
+            while left != 0 {
+                let some = left.min(frames.get().wrapping_sub(frame));
+                f(
+                    row.wrapping_add(frame.wrapping_mul(sample.get())),
+                    first,
+                    some,
+                );
+                first = first.wrapping_add(some.wrapping_mul(channels.get()));
+                left = left.wrapping_sub(some);
+                frame = 0;
+            }
         }
     }
 }
@@ -192,7 +296,10 @@ unsafe fn read<T: Word>(start: *const u8, index: usize) -> T {
 }
 
 /// What a sample is read as; any bits are a value.
-pub trait Word: Copy + zerocopy::FromBytes + 'static {}
+pub trait Word:
+    Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static
+{
+}
 impl Word for u8 {}
 impl Word for [u8; 3] {}
 impl Word for u16 {}

@@ -231,9 +231,13 @@ impl<S: Stream> Locked<'_, S> {
         accessing < 0
     }
 
-    /// The buffer.
+    /// The buffer; empty while another thread is configuring the stream, who may be freeing it.
     pub fn area(&self) -> Area<'_> {
-        // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives.
+        if self.is_being_configured() {
+            return Area::empty();
+        }
+        // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives. Whoever
+        // wants to free the buffer takes that lock after announcing it, hence not before then.
         unsafe { Area::new(self.runtime()) }
     }
 

@@ -11,7 +11,7 @@
 # shellcheck disable=SC2034,SC2154 # shared with scripts/vm
 
 start_qemu() {
-	local append
+	local append cpu=max
 	local -a qemu
 
 	# oops=panic: whatever lock the dead task held, the rest would only hang.
@@ -21,16 +21,20 @@ start_qemu() {
 	append+=' no_timer_check'
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
+	[[ ! $RAM_ROOT ]] || append+=' lab.root=ram'
 	if [[ $KERNEL == debug ]]; then
 		# One report of KASAN shall not hide the next.
 		append+=' kasan_multi_shot'
 		# Checked slabs have no arrays of free objects per CPU, in which
 		# kmemleak would see pointers to objects that are in use.
 		append+=' slab_debug=F'
+		# An interrupt while the kernel looks at the CPU's features anew finds
+		# KASAN with the addresses of four levels of page tables.
+		cpu+=',la57=off'
 	fi
 
 	qemu=(
-		qemu-system-x86_64 -machine q35 -cpu max -m 2G
+		qemu-system-x86_64 -machine q35 -cpu "$cpu" -m 2G
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$image/vmlinuz" -initrd "$initramfs/initrd"
 		-append "$append"

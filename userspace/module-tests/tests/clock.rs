@@ -120,16 +120,18 @@ fn around_whole_seconds() {
     }
 }
 
-/// Before its anchor the clock stands at it.
+/// Before its anchor the clock stands at it, but knows when frames on the same line were passed: at
+/// 48 kHz a frame takes 20833.3 ns.
 #[test]
 fn before_the_anchor() {
     let clock = nominal(HOUR, 480, 48_000);
     for time in [0, 1, HOUR - 1, HOUR] {
         assert_eq!(clock.position_at(time), 480);
     }
-    for position in [0, 479, 480] {
-        assert_eq!(clock.time_of(position), HOUR);
-    }
+    assert_eq!(clock.time_of(480), HOUR);
+    assert_eq!(clock.time_of(479), HOUR - 20_833);
+    assert_eq!(clock.time_of(477), HOUR - 62_500);
+    assert_eq!(clock.time_of(0), HOUR - 10_000_000);
     assert_eq!(clock.time_of(481), HOUR + 20_834);
 }
 
@@ -213,6 +215,17 @@ fn a_rate_of_zero() {
     assert_eq!(clock.time_of(u64::MAX), u64::MAX);
 }
 
+/// That a position from the anchor on is not before its time, and one before it not after that.
+fn check_side(clock: &Clock, start: u64, anchor: u64, position: u64) {
+    let time = clock.time_of(position);
+    let holds = if position >= anchor {
+        time >= start
+    } else {
+        time <= start
+    };
+    assert!(holds, "{position} at {time}, {anchor} at {start}");
+}
+
 /// Nothing panics (there are overflow checks here), and no deadline lies before the anchor: what is
 /// out of reach is at the end of time.
 #[test]
@@ -224,7 +237,7 @@ fn extremes() {
                 let clock = nominal(start, anchor, rate);
                 for value in extremes {
                     clock.position_at(value);
-                    assert!(clock.time_of(value) >= start);
+                    check_side(&clock, start, anchor, value);
                 }
             }
         }
@@ -324,7 +337,7 @@ proptest! {
     fn nothing_panics(start: u64, anchor: u64, rate: u32, value: u64) {
         let clock = nominal(start, anchor, rate);
         clock.position_at(value);
-        prop_assert!(clock.time_of(value) >= start);
+        check_side(&clock, start, anchor, value);
     }
 
     /// Steered as often as one likes: where it stands at a change does not move, and the position is
@@ -349,6 +362,7 @@ proptest! {
             clock.steer(now, Rate::new(rate, Speed::from_ratio(ratio)));
             prop_assert_eq!(clock.position_at(now), reached);
             prop_assert!(clock.time_of(reached + 1) >= now);
+            prop_assert!(clock.time_of(reached) <= now, "the frame that is passed was passed before");
             speed = ratio.into();
         }
         let floor = |fixed: u128| ((fixed / u128::from(SECOND)) >> 32) as u64;

@@ -10,7 +10,7 @@ use alsa::pcm::{Access, Format, Frames, HwParams, State, PCM};
 use alsa::{Direction, ValueOr};
 use anyhow::{ensure, Context, Result};
 
-use crate::material::Material;
+use crate::material::{sample_bytes, Material};
 use crate::module;
 
 /// How an application sets the card up.
@@ -24,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) buffer: u32,
     /// Whether the application writes into the mapped buffer.
     pub(crate) mmap: bool,
+    /// Whether each channel has a buffer of its own (for a [`RawPcm`](crate::raw_pcm::RawPcm)).
+    pub(crate) planar: bool,
     /// Frames that start the stream; `None` starts it with the first.
     pub(crate) start_threshold: Option<u32>,
     /// Whether the stream goes on when it has nothing to play.
@@ -39,6 +41,7 @@ impl Default for Setup {
             period: 1024,
             buffer: 16_384,
             mmap: false,
+            planar: false,
             start_threshold: None,
             nonstop: false,
         }
@@ -55,12 +58,27 @@ impl Setup {
         }
     }
 
-    /// ALSA's number of the format.
+    /// ALSA's number of the format, by `<sound/asound.h>`.
     pub(crate) fn format_number(&self) -> u32 {
         match self.format {
+            Format::U8 => 1,
+            Format::S16LE => 2,
+            Format::S24LE => 6,
+            Format::S32LE => 10,
             Format::FloatLE => 14,
-            _ => 2,
+            Format::S243LE => 32,
+            other => panic!("{other} is not tested"),
         }
+    }
+
+    /// Bytes of a sample.
+    pub(crate) fn sample_bytes(&self) -> usize {
+        sample_bytes(self.format)
+    }
+
+    /// Bytes of a frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.sample_bytes() * self.channels as usize
     }
 }
 
@@ -157,12 +175,7 @@ impl App {
     }
 
     fn frame_bytes(&self) -> usize {
-        let width = if self.setup.format == Format::FloatLE {
-            4
-        } else {
-            2
-        };
-        width * self.setup.channels as usize
+        self.setup.frame_bytes()
     }
 }
 

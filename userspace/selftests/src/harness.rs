@@ -67,7 +67,15 @@ pub(crate) fn run_all(tests: &[Test], limit: Duration, verbose: bool) -> ExitCod
 
 /// Runs the test of this name in this process.
 pub(crate) fn run_here(name: &str) -> ExitCode {
-    let tests = [tests::all(), tests::allocations(), tests::pipewire()].concat();
+    let tests = [
+        tests::all(),
+        tests::allocations(),
+        tests::pipewire(),
+        tests::hours(),
+        tests::suspend(),
+        tests::load(),
+    ]
+    .concat();
     match tests.iter().find(|test| test.name == name) {
         Some(test) => conclude((test.run)()),
         None => conclude(Err(anyhow::anyhow!("no test {name}"))),

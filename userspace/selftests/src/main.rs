@@ -6,13 +6,19 @@
 //! system calls, the card is the module's.
 
 mod app;
+mod compat;
+mod controls;
 mod desktop;
 mod harness;
+mod hw_params;
 mod kernel_log;
 mod material;
+mod meter;
 mod module;
 mod process;
 mod raw;
+mod raw_pcm;
+mod recording;
 mod storm;
 mod tape;
 mod tests;
@@ -71,6 +77,12 @@ enum Suite {
     Allocations,
     /// PipeWire and WirePlumber on the card
     Pipewire,
+    /// The card's clock over hours, with --icount
+    Hours,
+    /// The machine's devices are suspended; needs a root that survives it
+    Suspend,
+    /// As much as the card can carry, and what it costs; with --icount
+    Load,
 }
 
 impl Suite {
@@ -79,13 +91,16 @@ impl Suite {
             Self::Card => tests::all(),
             Self::Allocations => tests::allocations(),
             Self::Pipewire => tests::pipewire(),
+            Self::Hours => tests::hours(),
+            Self::Suspend => tests::suspend(),
+            Self::Load => tests::load(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations => Ok(()),
+            Self::Card | Self::Allocations | Self::Hours | Self::Suspend | Self::Load => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -94,9 +109,12 @@ impl Suite {
     /// machine, but for PipeWire's one that plays for a minute.
     fn limit(self) -> Duration {
         match self {
-            Self::Card => Duration::from_secs(300),
+            Self::Card | Self::Suspend => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
+            Self::Load => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
+            // Of the guest's time, which flies.
+            Self::Hours => Duration::from_secs(24 * 3600),
         }
     }
 }

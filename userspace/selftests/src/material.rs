@@ -20,6 +20,17 @@ impl Material {
         (self.expected.len() / self.channels as usize) as u64
     }
 
+    /// Its first `frames` frames as if it had so many channels.
+    pub(crate) fn reshaped(&self, channels: u32, frames: u64) -> Self {
+        let samples = (frames * u64::from(channels)) as usize;
+        Self {
+            format: self.format,
+            channels,
+            bytes: self.bytes[..samples * sample_bytes(self.format)].to_vec(),
+            expected: self.expected[..samples].to_vec(),
+        }
+    }
+
     /// What must come out for the frames from `first` on.
     pub(crate) fn expected_at(&self, first: u64, count: u64) -> Option<&[u32]> {
         let channels = u64::from(self.channels);
@@ -35,18 +46,30 @@ impl Material {
         let frames = (self.frames() / period + 1) * period;
         let samples = (frames * u64::from(self.channels)) as usize;
         let width = self.bytes.len() / self.expected.len().max(1);
-        self.bytes.resize(samples * width, 0);
+        let silence = if self.format == Format::U8 { 0x80 } else { 0 };
+        self.bytes.resize(samples * width, silence);
         self.expected.resize(samples, 0);
         self
     }
 }
 
-/// Noise in `format`, S16_LE or FLOAT_LE; the first samples are the format's special values.
+/// Bytes of a sample.
+pub(crate) fn sample_bytes(format: Format) -> usize {
+    match format {
+        Format::U8 => 1,
+        Format::S16LE => 2,
+        Format::S243LE => 3,
+        Format::S24LE | Format::S32LE | Format::FloatLE => 4,
+        other => panic!("{other} is not tested"),
+    }
+}
+
+/// Noise in `format`; the first samples are the format's special values.
 pub(crate) fn noise(format: Format, channels: u32, frames: u64, seed: u64) -> Material {
     let samples = (frames * u64::from(channels)) as usize;
     match format {
         Format::FloatLE => floats(channels, samples, seed),
-        _ => integers(channels, samples, seed),
+        _ => integers(format, channels, samples, seed),
     }
 }
 
@@ -69,11 +92,47 @@ pub(crate) fn all_integers() -> Material {
     )
 }
 
-fn integers(channels: u32, samples: usize, seed: u64) -> Material {
-    let special = [i16::MIN, i16::MAX, 1, -1, 0, i16::MIN + 1, 0x0100, 0x00ff];
-    let random = (0..).map(|index| mix(seed, index) as i16);
-    let values = special.into_iter().chain(random).take(samples).collect();
-    from_integers(channels, values)
+fn integers(format: Format, channels: u32, samples: usize, seed: u64) -> Material {
+    let bits = match format {
+        Format::U8 => 8,
+        Format::S16LE => 16,
+        Format::S32LE => 32,
+        _ => 24,
+    };
+    let (min, max) = (-1i64 << (bits - 1), (1i64 << (bits - 1)) - 1);
+    let mut special = vec![min, max, 1, -1, 0, min + 1, 0x55, 0x2a];
+    if bits == 32 {
+        // Where a float has to round: halves to even, up, and over to the next power of two.
+        let edge = 1i64 << 24;
+        special.extend((edge..edge + 4).chain(-edge - 3..=-edge));
+        special.extend((max - 0xc0..=max - 0x3e).step_by(0x20));
+    }
+    let random = (0..).map(|index| i64::from(mix(seed, index) as i32) >> (32 - bits));
+    let values = special.into_iter().chain(random).take(samples);
+    let mut material = Material {
+        format,
+        channels,
+        bytes: Vec::with_capacity(samples * sample_bytes(format)),
+        expected: Vec::with_capacity(samples),
+    };
+    for (index, value) in (0..).zip(values) {
+        let bytes = &mut material.bytes;
+        match format {
+            Format::U8 => bytes.push((value + 128) as u8),
+            // The byte that is not used may hold anything.
+            Format::S24LE => {
+                bytes.extend_from_slice(&(value as i32).to_le_bytes()[..3]);
+                bytes.push(mix(!seed, index) as u8);
+            }
+            _ => bytes.extend_from_slice(&value.to_le_bytes()[..bits / 8]),
+        }
+        // The cast rounds to nearest, ties to even; the division by a power of two is exact.
+        let full_scale = (1i64 << (bits - 1)) as f32;
+        material
+            .expected
+            .push((value as f32 / full_scale).to_bits());
+    }
+    material
 }
 
 fn from_integers(channels: u32, values: Vec<i16>) -> Material {

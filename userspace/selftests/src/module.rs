@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::kmod::{delete_module, DeleteModuleFlags};
 use rtshm::{Device, Status};
 
+use crate::raw::Node;
 use crate::time::wait_until;
 
 /// The device node.
@@ -122,4 +123,9 @@ pub(crate) fn device() -> Result<Device> {
 /// How the device does.
 pub(crate) fn status() -> Result<Status> {
     Ok(device()?.status()?)
+}
+
+/// How the device does, as the kernel says it.
+pub(crate) fn status_by_ioctl() -> Result<rtshm_abi::ioctl::Status> {
+    Ok(Node::observer()?.status()?)
 }

@@ -5,17 +5,24 @@
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
 use anyhow::{ensure, Context, Result};
-use rtshm::Consumer;
+use rtshm::{ClockRatio, Consumer};
 
+use crate::app::Setup;
 use crate::module;
+use crate::recording;
 
 /// What another process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Role {
     /// It pops whatever comes.
     Consumer,
+    /// It pops nothing, and has the clock go as fast as can be.
+    Steerer,
+    /// It records whatever is played.
+    Recorder,
 }
 
 /// Plays a role, until killed.
@@ -29,6 +36,24 @@ pub(crate) fn play(role: Role) -> Result<()> {
                 while consumer.pop()?.is_some() {}
             }
         }
+        Role::Steerer => {
+            let mut consumer = Consumer::open(module::NODE)?;
+            consumer.request_rate(ClockRatio::MAX);
+            println!("ready");
+            loop {
+                thread::park();
+            }
+        }
+        Role::Recorder => {
+            let setup = Setup::default();
+            let pcm = recording::open(&setup)?;
+            pcm.start()?;
+            println!("ready");
+            let mut period = vec![0; setup.period as usize * setup.frame_bytes()];
+            loop {
+                pcm.read(&mut period)?;
+            }
+        }
     }
 }
 
@@ -40,6 +65,8 @@ impl Player {
     pub(crate) fn start(role: Role) -> Result<Self> {
         let name = match role {
             Role::Consumer => "consumer",
+            Role::Steerer => "steerer",
+            Role::Recorder => "recorder",
         };
         let mut child = Command::new("/proc/self/exe")
             .args(["--play-role", name])

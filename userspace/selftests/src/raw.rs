@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::libc::c_void;
@@ -16,6 +16,9 @@ use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
 use nix::sys::stat::Mode;
 use rtshm_abi::ioctl::{Info, Status, INFO, MAGIC, STATUS};
 use rtshm_abi::layout::{ConsumerPage, Geometry, ProducerPage};
+use rtshm_abi::memory::{Reader, Windows};
+use rtshm_abi::plain::{self, Plain};
+use rtshm_abi::record::{Header, Record};
 
 use crate::module;
 
@@ -191,5 +194,90 @@ impl Drop for Mapping {
         // SAFETY: Nothing but copies was made of it. A test may have unmapped it already; the
         // address space of a test is not reused in between.
         let _ = unsafe { munmap(self.address, self.len) };
+    }
+}
+
+/// A consumer that reads records as they stand, without the library.
+pub(crate) struct Records {
+    reader: Reader,
+    consumer_page: Mapping,
+    // What the reader reads.
+    _producer_page: Mapping,
+    _ring: Mapping,
+    node: Node,
+}
+
+/// A record, copied out of the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    pub(crate) header: Header,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Copied {
+    /// The structure that the body starts with.
+    pub(crate) fn read<T: Plain>(&self) -> Result<T> {
+        plain::read(&self.body).context("a short record")
+    }
+}
+
+impl Records {
+    /// Becomes the consumer.
+    pub(crate) fn open() -> Result<Self> {
+        let node = Node::consumer()?;
+        let (producer_page, consumer_page) = (node.producer_page()?, node.consumer_page()?);
+        let ring = node.ring()?;
+        let windows = Windows {
+            producer: producer_page.address.cast(),
+            consumer: consumer_page.address.cast(),
+            ring: ring.address.cast(),
+            capacity: node.info()?.capacity,
+        };
+        Ok(Self {
+            // SAFETY: The windows are mapped as long as the structure lives, nobody else writes the
+            // consumer page, and the kernel keeps to the contract.
+            reader: unsafe { Reader::new(windows) },
+            consumer_page,
+            _producer_page: producer_page,
+            _ring: ring,
+            node,
+        })
+    }
+
+    /// The page that is the consumer's.
+    pub(crate) fn page(&self) -> &ConsumerPage {
+        self.consumer_page.as_consumer()
+    }
+
+    /// Pops the next record that is there.
+    fn pop(&mut self) -> Result<Option<Copied>> {
+        let bytes = self
+            .reader
+            .peek()
+            .map_err(|corrupt| anyhow!("{corrupt:?}"))?;
+        let record = Record::parse(bytes).map_err(|malformed| anyhow!("{malformed:?}"))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let copied = Copied {
+            header: record.header,
+            body: record.body.to_vec(),
+        };
+        let len = record.stored_len();
+        self.reader.release(len);
+        Ok(Some(copied))
+    }
+
+    /// Pops all that is there or owed.
+    pub(crate) fn pop_all(&mut self) -> Result<Vec<Copied>> {
+        let mut all = Vec::new();
+        loop {
+            while let Some(record) = self.pop()? {
+                all.push(record);
+            }
+            if !self.node.poll(0)?.contains(PollFlags::POLLIN) {
+                return Ok(all);
+            }
+        }
     }
 }

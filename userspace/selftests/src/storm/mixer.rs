@@ -104,6 +104,39 @@ impl Mixer {
     }
 }
 
+/// `SNDRV_CTL_ELEM_TYPE_ENUMERATED`.
+const CHOICE: i32 = 3;
+
+/// Sets all choices to the first item, with which the card's clock goes at its nominal rate.
+pub(crate) fn settle() -> Result<(), Errno> {
+    let file = pcm::open("controlC%", OFlag::O_NONBLOCK, &mut Dice::new(0, "", 0))?;
+    for number in 1..=NUMBERS as u32 {
+        let mut info = Info {
+            number,
+            ..Zeroable::zeroed()
+        };
+        match ioctl(
+            file.as_raw_fd(),
+            ELEM_INFO,
+            bytemuck::bytes_of_mut(&mut info),
+        ) {
+            Ok(_) if info.kind == CHOICE => {}
+            // Another element, or none.
+            _ => continue,
+        }
+        let mut value = Value {
+            number,
+            ..Zeroable::zeroed()
+        };
+        ioctl(
+            file.as_raw_fd(),
+            ELEM_WRITE,
+            bytemuck::bytes_of_mut(&mut value),
+        )?;
+    }
+    Ok(())
+}
+
 /// What is done to a mixer.
 pub(crate) const ACTIONS: &[Action<Mixer>] = &[
     Action {

@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Let each storm last so long, rather than a number of rounds
+    /// Let each storm last so long, rather than a number of rounds and some seconds at most
     #[arg(long, value_name = "SECONDS")]
     pub(crate) storm_seconds: Option<u64>,
 }
@@ -85,13 +85,24 @@ pub(crate) fn step<T>(
     let mut chance = dice.below(actions.iter().map(|action| action.weight).sum());
     for (index, action) in actions.iter().enumerate() {
         if chance < action.weight {
-            journal.begin(round, action.name);
-            let result = (action.run)(state, dice, journal);
-            journal.end(index, result);
-            return;
+            return act(actions, index, state, round, dice, journal);
         }
         chance -= action.weight;
     }
+}
+
+/// Does this action.
+pub(crate) fn act<T>(
+    actions: &[Action<T>],
+    index: usize,
+    state: &mut T,
+    round: u64,
+    dice: &mut Dice,
+    journal: &mut Journal,
+) {
+    journal.begin(round, actions[index].name);
+    let result = (actions[index].run)(state, dice, journal);
+    journal.end(index, result);
 }
 
 /// What a worker does in the round of this number.
@@ -104,6 +115,9 @@ pub(crate) struct Worker<'a> {
     pub(crate) rounds: u64,
     pub(crate) round: Box<Round<'a>>,
 }
+
+/// How long a storm lasts at most where nothing is said.
+const SECONDS: u64 = 15;
 
 /// A worker that does nothing for so long hangs.
 const PATIENCE: u64 = 40 * SECOND;
@@ -166,9 +180,7 @@ fn tell(names: &[String], journals: &[Journal]) {
 fn run_watched(workers: Vec<Worker<'_>>, settings: Settings, journals: &[Journal]) -> Result<()> {
     allow_interruptions()?;
     let names: Vec<_> = workers.iter().map(|worker| worker.name.clone()).collect();
-    let end = settings
-        .storm_seconds
-        .map(|seconds| now() + seconds * SECOND);
+    let end = now() + settings.storm_seconds.unwrap_or(SECONDS) * SECOND;
     let failed = AtomicBool::new(false);
     let threads: Vec<_> = names.iter().map(|_| AtomicI32::new(0)).collect();
     thread::scope(|scope| {
@@ -181,12 +193,12 @@ fn run_watched(workers: Vec<Worker<'_>>, settings: Settings, journals: &[Journal
                     .spawn_scoped(scope, move || -> Result<()> {
                         thread.store(nix::unistd::gettid().as_raw(), Ordering::Relaxed);
                         let mut journal = Journal::open(&worker.name)?;
-                        let goes_on = |round| match end {
-                            Some(end) => now() < end,
-                            None => round < worker.rounds,
+                        let rounds = match settings.storm_seconds {
+                            Some(_) => u64::MAX,
+                            None => worker.rounds,
                         };
                         let mut round = 0;
-                        while goes_on(round) && !failed.load(Ordering::Relaxed) {
+                        while round < rounds && now() < end && !failed.load(Ordering::Relaxed) {
                             let mut dice = Dice::new(settings.seed, &worker.name, round);
                             let result = (worker.round)(round, &mut dice, &mut journal);
                             failed.fetch_or(result.is_err(), Ordering::Relaxed);

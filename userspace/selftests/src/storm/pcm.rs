@@ -18,6 +18,7 @@ const fn pcm(direction: usize, number: u8, size: usize) -> usize {
     request(direction, b'A', number, size)
 }
 
+const VERSION: usize = pcm(2, 0x00, 4);
 pub(crate) const HW_REFINE: usize = pcm(3, 0x10, size_of::<HwParams>());
 pub(crate) const HW_PARAMS: usize = pcm(3, 0x11, size_of::<HwParams>());
 pub(crate) const HW_FREE: usize = pcm(0, 0x12, 0);
@@ -154,6 +155,11 @@ pub(crate) fn open(name: &str, flags: OFlag, dice: &mut Dice) -> Result<File, Er
     // Not by the standard library, which tries again where a signal interrupts it.
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | flags;
     Ok(nix::fcntl::open(&*path, flags, Mode::empty())?.into())
+}
+
+/// Whether the card of a stream is still there.
+pub(crate) fn is_alive(stream: &File) -> bool {
+    ioctl(stream.as_raw_fd(), VERSION, &mut [0; 4]).is_ok()
 }
 
 impl HwParams {

@@ -20,6 +20,7 @@ use super::pcm::{self, HwParams, Transfer};
 use super::{step, Action, Worker};
 use crate::app::{App, Setup};
 use crate::material::noise;
+use crate::time::sleep_ms;
 
 /// Most frames in a transfer, and bytes for as many of 64 channels and more.
 const FRAMES: u64 = 1024;
@@ -85,6 +86,10 @@ impl Player {
             .unwrap_or_else(PoisonError::into_inner);
         let open: Vec<_> = shared.iter().filter_map(Weak::upgrade).collect();
         drop(shared);
+        let open: Vec<_> = open
+            .into_iter()
+            .filter(|stream| pcm::is_alive(stream))
+            .collect();
         (!open.is_empty()).then(|| open[(at % open.len() as u64) as usize].clone())
     }
 
@@ -136,8 +141,8 @@ impl Player {
         let found = self.find(dice, journal);
         journal.end(0, found);
         if found.is_err() {
-            // Whoever has it is at work.
-            std::thread::yield_now();
+            // Somebody has it, or there is no card.
+            sleep_ms(1);
             return;
         }
         for _ in 0..dice.within(8, 60) {

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 
 use super::dice::Dice;
 use super::journal::Journal;
-use super::{step, Action, Worker};
+use super::{act, step, Action, Worker};
 use crate::module;
 use crate::raw::Node;
 use crate::time::sleep_ms;
@@ -88,12 +88,12 @@ pub(crate) fn visitor(rounds: u64) -> Worker<'static> {
     }
 }
 
-/// What the remover does.
-pub(crate) const REMOVALS: &[Action<()>] = &[
+/// What the remover does; the state is whether the module has been loaded anew.
+pub(crate) const REMOVALS: &[Action<bool>] = &[
     Action {
         name: "remove",
         weight: 1,
-        run: |(), dice, journal| {
+        run: |_, dice, journal| {
             let knob = dice.pick(&["rtshm", "rtshm1"]);
             journal.detail(knob);
             fs::write(format!("/sys/class/misc/{knob}/remove"), "1\n").map_err(|_| Errno::ENODEV)
@@ -101,10 +101,12 @@ pub(crate) const REMOVALS: &[Action<()>] = &[
     },
     Action {
         name: "unload",
-        weight: 8,
-        run: |(), _, _| {
+        weight: 1,
+        run: |loaded, _, _| {
             module::try_unload()?;
-            module::load(TWO_CARDS).map_err(|_| Errno::EIO)
+            module::load(TWO_CARDS).map_err(|_| Errno::EIO)?;
+            *loaded = true;
+            Ok(())
         },
     },
 ];
@@ -115,10 +117,15 @@ pub(crate) fn remover(rounds: u64) -> Worker<'static> {
         name: "remover".into(),
         rounds,
         round: Box::new(|round, dice, journal| {
-            sleep_ms(dice.within(20, 300));
-            step(&REMOVALS[..1], &mut (), round, dice, journal);
-            for _ in 0..40 {
-                step(REMOVALS, &mut (), round, dice, journal);
+            sleep_ms(dice.within(50, 400));
+            let mut loaded = false;
+            act(REMOVALS, 0, &mut loaded, round, dice, journal);
+            // Who has a card that is gone lets go of it soon; who has the other does not.
+            for _ in 0..dice.pick(&[0, 200, 200]) {
+                if loaded {
+                    break;
+                }
+                act(REMOVALS, 1, &mut loaded, round, dice, journal);
                 sleep_ms(5);
             }
             Ok(())

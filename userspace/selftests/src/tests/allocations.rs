@@ -119,7 +119,7 @@ impl Injector {
 ///
 /// `prepare` comes before each time, `check` after it, with what came out.
 fn fail_each<P, T>(
-    opaque: Option<Errno>,
+    opaque: &[Errno],
     mut prepare: impl FnMut() -> Result<P>,
     action: impl Fn(&P) -> Result<T, Errno>,
     mut check: impl FnMut(P, Option<T>) -> Result<()>,
@@ -138,7 +138,7 @@ fn fail_each<P, T>(
             }
             (Ok(outcome), Some(_)) => Some(outcome),
             (Err(error), Some(failure)) if error == failure.errno() => None,
-            (Err(error), Some(Failure::Allocation)) if Some(error) == opaque => None,
+            (Err(error), Some(Failure::Allocation)) if opaque.contains(&error) => None,
             (Err(error), _) => bail!("failure {n} ({failure:?}): {error}"),
         };
         reported += u32::from(outcome.is_none() && failure == Some(Failure::Allocation));
@@ -165,8 +165,9 @@ fn load() -> Result<()> {
         .output()?;
     let file = File::open(String::from_utf8(path.stdout)?.trim())?;
     fail_each(
-        // Of a faux device the kernel only says that there is none.
-        Some(Errno::ENODEV),
+        // Of a faux device the kernel only says that there is none. A device without a name, which
+        // ALSA does not look at, is invalid.
+        &[Errno::ENODEV, Errno::EINVAL],
         || Ok(()),
         |()| finit_module(&file, c"", ModuleInitFlags::empty()),
         |(), loaded| {
@@ -193,7 +194,7 @@ fn fail_open(path: PathBuf, mode: OFlag) -> Result<()> {
         )
     };
     fail_each(
-        None,
+        &[],
         || Ok(()),
         |()| open(),
         |(), opened| {
@@ -237,7 +238,7 @@ fn open_control() -> Result<()> {
 fn set_up_pcm() -> Result<()> {
     module::ready()?;
     fail_each(
-        None,
+        &[],
         || Ok(PCM::new(module::PCM, Direction::Playback, false)?),
         |pcm| {
             let set_up = || {
@@ -275,7 +276,7 @@ fn map_windows() -> Result<()> {
     for (offset, len, rights) in windows {
         let map = || node.map(offset, len, rights, MapFlags::MAP_SHARED);
         fail_each(
-            None,
+            &[],
             || Ok(()),
             |()| map(),
             |(), mapped| {

@@ -24,6 +24,7 @@ const LONG: Setup = Setup {
     period: 48_000,
     buffer: 96_000,
     mmap: false,
+    planar: false,
     start_threshold: None,
     nonstop: false,
 };

@@ -27,11 +27,13 @@ fn suffix(number: usize) -> String {
     }
 }
 
-fn node(number: usize) -> String {
+/// The device of instance `number`.
+pub(super) fn node(number: usize) -> String {
     format!("/dev/rtshm{}", suffix(number))
 }
 
-fn card_id(number: usize) -> String {
+/// The id of the card of instance `number`.
+pub(super) fn card_id(number: usize) -> String {
     format!("RtShm{}", suffix(number))
 }
 

@@ -4,22 +4,32 @@
 
 mod allocations;
 mod appearance;
+mod bad_input;
 mod bits;
+mod callers_32_bit;
+mod changes;
 mod clients;
 mod clock;
 mod consumers;
 mod faults;
 mod hotplug;
+mod hours;
 mod insight;
 mod instances;
+mod load;
 mod loss;
 mod mapping;
+mod matrix;
+mod mixer;
 mod node;
 mod parameters;
 mod pipewire;
+mod recording;
 mod removal;
+mod steering;
 mod storm;
 mod storm_seeded;
+mod suspend;
 mod tool;
 mod tracing;
 mod transport;
@@ -48,12 +58,19 @@ pub(crate) fn all() -> Vec<Test> {
         appearance::TESTS,
         bits::TESTS,
         clients::TESTS,
+        matrix::TESTS,
         transport::TESTS,
+        recording::TESTS,
+        changes::TESTS,
         clock::TESTS,
+        steering::TESTS,
         consumers::TESTS,
+        mixer::TESTS,
         waiting::TESTS,
         faults::TESTS,
         node::TESTS,
+        bad_input::TESTS,
+        callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
         hotplug::TESTS,
@@ -75,7 +92,22 @@ pub(crate) fn allocations() -> Vec<Test> {
     allocations::TESTS.to_vec()
 }
 
+/// Those that suspend the machine's devices.
+pub(crate) fn suspend() -> Vec<Test> {
+    suspend::TESTS.to_vec()
+}
+
 /// Those that need PipeWire.
 pub(crate) fn pipewire() -> Vec<Test> {
     pipewire::TESTS.to_vec()
+}
+
+/// Those that let hours pass, which only a guest whose idle time is skipped has.
+pub(crate) fn hours() -> Vec<Test> {
+    hours::TESTS.to_vec()
+}
+
+/// As much as the card can carry.
+pub(crate) fn load() -> Vec<Test> {
+    load::TESTS.to_vec()
 }

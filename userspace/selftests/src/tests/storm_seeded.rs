@@ -19,6 +19,8 @@ const CONSUMERS: usize = 2;
 
 /// Checks that the card works, that the module can go, and that the next one works.
 fn check_after() -> Result<()> {
+    module::ready()?;
+    mixer::settle()?;
     check_health().context("after the storm")?;
     module::unload()?;
     check_health().context("after the module was loaded anew")
@@ -75,7 +77,7 @@ fn all_at_once() -> Result<()> {
     workers.extend((0..CONSUMERS).map(|index| consumer::consumer(index, 8)));
     workers.push(mixer::mixer(100));
     workers.push(visitor::visitor(100));
-    workers.push(visitor::remover(6));
+    workers.push(visitor::remover(8));
     storm::run(workers)?;
     check_done(
         &names(PLAYERS, player::name),
