@@ -94,7 +94,9 @@ fn all_rates_and_channels(format: Format, mmap: bool, planar: bool) -> Result<()
             }
         }
     }
-    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    let count = failures.len();
+    failures.truncate(10);
+    ensure!(count == 0, "{count} fail, such as\n{}", failures.join("\n"));
     Ok(())
 }
 

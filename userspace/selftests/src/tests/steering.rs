@@ -274,7 +274,7 @@ fn never_a_step() -> Result<()> {
     let mut dice = Dice::new(1, "steering", 0);
     for _ in 0..1000 {
         let ppm = dice.below(2_001);
-        let ratio = (1u64 << 32) / 1_000_000 * (999_000 + ppm);
+        let ratio = (1u64 << 32) * (999_000 + ppm) / 1_000_000;
         consumer.page().rate_request.store_relaxed(ratio);
         sleep_ms(3);
         for record in consumer.pop_all()? {
