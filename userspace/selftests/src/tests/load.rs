@@ -23,6 +23,7 @@ use crate::tape::{attach_to, Entry};
 use crate::time::sleep_ms;
 
 tests!(load:
+    who_is_late_is_noticed,
     float_64_channels_192000,
     s32_64_channels_192000,
     eight_instances_1_ms,
@@ -306,6 +307,30 @@ fn carry(name: &str, arguments: &str, job: Job, cards: usize) -> Result<()> {
     Ok(())
 }
 
+/// That nothing was lost and nobody late is no accident of how that is looked for.
+fn who_is_late_is_noticed() -> Result<()> {
+    // Five times what the ring holds, and what the application has in its buffer.
+    module::ready_with("ring_kib=64")?;
+    let material = STEREO.material(0);
+    let consumer = attach_to(&node(0))?;
+    let listener = Worker::start(move || {
+        sleep_ms(1000);
+        consume(consumer, None)
+    })?;
+    let player = player(&format!("hw:{}", card_id(0)), STEREO, &material, 120)?;
+    player.finish()?;
+    let error = listener.finish().err().context("it lost nothing")?;
+    ensure!(format!("{error:#}").starts_with("Lost"), "{error:#}");
+
+    let app = App::open(&STEREO.setup())?;
+    let io = app.pcm.io_bytes();
+    io.writei(&material.bytes[..material.bytes.len() / DIFFERENT_PERIODS as usize * 4])?;
+    sleep_ms(200);
+    let late = io.writei(&material.bytes);
+    ensure!(late.is_err() && module::status()?.xruns == 1, "{late:?}");
+    Ok(())
+}
+
 fn float_64_channels_192000() -> Result<()> {
     let job = Job {
         format: Format::FloatLE,
@@ -348,6 +373,17 @@ fn other_drivers() -> Result<()> {
         let loaded = run("modprobe", arguments)?;
         ensure!(loaded.code == Some(0), "{loaded}");
     }
+    let sleeper = Worker::start(|| {
+        (0..MEASURED + MARGIN).for_each(|_| sleep_ms(1));
+        Ok(())
+    })?;
+    let cost = Cost {
+        spent: meter.measure(MEASURED, &[sleeper.id])?,
+        players: 1,
+        seen: Vec::new(),
+    };
+    sleeper.finish()?;
+    cost.tell("a thread that sleeps for 1 ms at a time", idle);
     let periods = u32::try_from(MEASURED + 2 * MARGIN)? * PERIODS_PER_SECOND / 1000;
     let material = STEREO.material(0);
     for (name, pcm, capture) in [
