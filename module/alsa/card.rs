@@ -10,6 +10,7 @@ use core::ptr::{
 };
 
 use kernel::{
+    container_of,
     device::{
         Bound,
         Device, //
@@ -18,7 +19,10 @@ use kernel::{
     prelude::*, //
 };
 
-use super::sys;
+use super::{
+    pcm,
+    sys, //
+};
 
 /// How a card presents itself.
 pub struct Names {
@@ -101,9 +105,31 @@ impl NewCard {
     /// `ENOMEM`, or what creating a device node fails with.
     pub fn register(self) -> Result<Card> {
         // SAFETY: By the invariant the card is valid.
-        to_result(unsafe { sys::snd_card_register(self.as_ptr()) })?;
+        let registered = to_result(unsafe { sys::snd_card_register(self.as_ptr()) });
+        if let Err(error) = registered {
+            self.unregister_halves();
+            return Err(error);
+        }
         // INVARIANT: The card is registered.
         Ok(Card(self))
+    }
+
+    /// Unregisters the streams of PCM devices of which ALSA has registered only some, which it leaves
+    /// as they are (7.3): one that stays registered holds the card, and freeing that never ends.
+    fn unregister_halves(&self) {
+        // SAFETY: By the invariant the card is valid. Its list of devices is only changed by who puts
+        // the card together, which is us.
+        unsafe {
+            let head = &raw mut (*self.as_ptr()).devices;
+            let mut entry = (*head).next;
+            while !ptr::eq(entry, head) {
+                let device = container_of!(entry, sys::snd_device, list);
+                if (*device).type_ == sys::snd_device_type_SNDRV_DEV_PCM {
+                    pcm::unregister((*device).device_data.cast());
+                }
+                entry = (*entry).next;
+            }
+        }
     }
 }
 

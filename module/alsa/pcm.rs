@@ -184,6 +184,23 @@ pub fn add<P: Stream, C: Stream<Device = P::Device>>(
     Ok(())
 }
 
+/// Takes the device nodes of a PCM's streams away, where they are there.
+///
+/// # Safety
+///
+/// `pcm` must be valid.
+pub(super) unsafe fn unregister(pcm: *mut sys::snd_pcm) {
+    // SAFETY: As the caller promises; ALSA has made a device for each stream that has substreams. It
+    // looks the device up among those that are registered.
+    unsafe {
+        for device in [(*pcm).streams[0].dev, (*pcm).streams[1].dev] {
+            if !device.is_null() {
+                sys::snd_unregister_device(device);
+            }
+        }
+    }
+}
+
 /// # Safety
 ///
 /// Called by ALSA once, for a PCM made by [`add`] for a `D`, when nobody uses it any more.
