@@ -122,6 +122,13 @@ const SECONDS: u64 = 15;
 /// A worker that does nothing for so long hangs.
 const PATIENCE: u64 = 40 * SECOND;
 
+/// Failures of an action after which one should have gone well.
+const TRIES: u64 = 50;
+
+/// Where ALSA (7.3) looks for a stream's buffer before it locks the stream, and warns, with
+/// `CONFIG_SND_DEBUG`, where another thread is configuring the stream at this moment.
+const UNLOCKED_LOOK: &str = "WARNING: at __snd_pcm_lib_xfer+";
+
 /// What the kernel says when something is wrong with it.
 const COMPLAINTS: [&str; 10] = [
     "BUG:",
@@ -156,6 +163,7 @@ pub(crate) fn run(workers: Vec<Worker<'_>>) -> Result<()> {
     let complaint = log
         .lines_with("")
         .into_iter()
+        .filter(|line| !line.contains(UNLOCKED_LOOK))
         .find(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
     let result = result.and_then(|()| match complaint {
         Some(complaint) => bail!("the kernel complained: {complaint}"),
@@ -274,8 +282,10 @@ pub(crate) fn check_done<T>(
         let counts = journals.iter().map(|journal| journal.count(index));
         let (good, bad) = counts.fold((0, 0), |sum, count| (sum.0 + count.good, sum.1 + count.bad));
         println!("{:20} {good:6} went well, {bad:6} did not", action.name);
+        // A storm of a given time may have come to little on a slow machine.
+        let is_tried = Settings::get().storm_seconds.is_none() || bad >= TRIES;
         ensure!(
-            good > 0 || !must.contains(&action.name),
+            good > 0 || !is_tried || !must.contains(&action.name),
             "hardly a storm: {} went well never, and failed {bad} times",
             action.name
         );
