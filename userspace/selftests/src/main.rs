@@ -48,12 +48,16 @@ struct Cli {
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
 
+    /// Run only tests whose name contains none of these texts
+    #[arg(long, value_name = "TEXT")]
+    except: Vec<String>,
+
     /// Show what tests that pass say, too
     #[arg(short, long)]
     verbose: bool,
 
     /// Run one test in this process (what the program starts itself with)
-    #[arg(long, value_name = "NAME", hide = true, conflicts_with_all = ["list", "filter"])]
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with_all = ["list", "filter", "except"])]
     run: Option<String>,
 
     #[command(flatten)]
@@ -136,7 +140,8 @@ fn main() -> ExitCode {
     let chosen: Vec<_> = tests
         .into_iter()
         .filter(|test| {
-            cli.filter.is_empty() || cli.filter.iter().any(|text| test.name.contains(text))
+            let has = |text: &String| test.name.contains(text);
+            (cli.filter.is_empty() || cli.filter.iter().any(has)) && !cli.except.iter().any(has)
         })
         .collect();
     if cli.list {
