@@ -125,7 +125,7 @@
 
 /*
  * Records start at multiples of this many bytes, so that two never share a cache line and the
- * samples of an RTSHM_AUDIO record are aligned to 32 bytes.
+ * samples of an RTSHM_AUDIO record start with one.
  */
 #define RTSHM_RECORD_ALIGN	64
 
@@ -136,7 +136,7 @@
 #define RTSHM_HEADER_LEN	16
 
 /* Bytes from the start of an RTSHM_AUDIO record to its first sample. */
-#define RTSHM_AUDIO_OFFSET	32
+#define RTSHM_AUDIO_OFFSET	64
 
 /**
  * struct rtshm_counters - what the module has counted since it was loaded
@@ -337,6 +337,8 @@ struct rtshm_audio_chunk {
 	__u32 reserved;
 	/** @time_stamp: When the first is due at the card: CLOCK_MONOTONIC, nanoseconds. */
 	__aligned_u64 time_stamp;
+	/** @reserved2: 0. */
+	__aligned_u64 reserved2[4];
 };
 
 /**

@@ -467,6 +467,7 @@ impl Feed {
             frame_count: filled,
             reserved: 0,
             time_stamp,
+            reserved2: [0; 4],
         };
         if filled == 0 || !write(writer.reserved(), &header, &body) {
             writer.abandon();

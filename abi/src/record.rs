@@ -14,8 +14,8 @@ use super::plain::{
     Plain, //
 };
 
-/// Records start at multiples of this many bytes, so that two never share a cache line and the
-/// samples of an `AUDIO` record are aligned to 32 bytes.
+/// Records start at multiples of this many bytes, so that two never share a cache line, and the
+/// samples of an `AUDIO` record start with one.
 pub const RECORD_ALIGN: u64 = 64;
 
 /// Most samples per frame.
@@ -67,6 +67,8 @@ plain_struct! {
         pub reserved: u32,
         /// When the first of them is due at the card: `CLOCK_MONOTONIC`, nanoseconds.
         pub time_stamp: u64,
+        /// 0.
+        pub reserved2: [u64; 4],
     }
 
     /// The body of a `FORMAT` record: what the chunks after it look like.
@@ -167,7 +169,7 @@ pub const AUDIO_OFFSET: usize = HEADER_LEN + size_of::<AudioChunk>();
 
 const _: () = {
     assert!(HEADER_LEN == 16);
-    assert!(AUDIO_OFFSET == 32);
+    assert!(AUDIO_OFFSET as u64 == RECORD_ALIGN);
     assert!(size_of::<Format>() == 32);
     assert!(size_of::<StateChange>() == 16);
     assert!(size_of::<Lost>() == 16);
@@ -264,6 +266,7 @@ impl<'a> Record<'a> {
     /// # Errors
     ///
     /// [`Malformed::Overlong`] where it is not wholly inside.
+    #[inline]
     pub fn parse(readable: &'a [u8]) -> Result<Option<Self>, Malformed> {
         if readable.is_empty() {
             return Ok(None);
@@ -285,6 +288,7 @@ impl<'a> Record<'a> {
     }
 
     /// Bytes to give back for this record; never 0.
+    #[inline]
     pub fn stored_len(&self) -> u64 {
         stored_len(self.header.size)
     }
@@ -294,6 +298,7 @@ impl<'a> Record<'a> {
     /// # Errors
     ///
     /// [`Malformed::Short`] where it does not fit.
+    #[inline]
     pub fn body<T: Plain>(&self) -> Result<T, Malformed> {
         plain::read(self.body).ok_or(Malformed::Short {
             kind: self.header.kind,
@@ -334,6 +339,7 @@ impl<'a> Record<'a> {
     /// # Errors
     ///
     /// [`Malformed::Frames`] where the body holds another number of frames than it says.
+    #[inline]
     pub fn audio(&self, channels: u32) -> Result<(AudioChunk, &'a [u8]), Malformed> {
         let chunk: AudioChunk = self.body()?;
         let size = self.header.size;

@@ -97,7 +97,7 @@ fn layouts() -> Vec<Layout> {
         }
         LAYOUT "rtshm_consumer_page" ConsumerPage { read_count wake_bytes rate_request }
         RECORD "rtshm_header" Header { size kind flags position }
-        RECORD "rtshm_audio_chunk" AudioChunk { frame_count reserved time_stamp }
+        RECORD "rtshm_audio_chunk" AudioChunk { frame_count reserved time_stamp reserved2 }
         RECORD "rtshm_format" Format {
             rate channels format period_frames buffer_frames chunk_frames reserved
         }

@@ -743,6 +743,7 @@ fn samples_come_out_as_they_went_in() {
                 frame_count,
                 reserved: 0,
                 time_stamp,
+                reserved2: [0; 4],
             };
             let samples = fill(&mut 0, u64::from(frame_count * channels * 4));
             record::put(&mut bytes, &header);

@@ -89,6 +89,7 @@ fn push(writer: &mut Writer, number: u64, fate: &Fate<'_>) {
         frame_count,
         reserved: 0,
         time_stamp: !number,
+        reserved2: [0; 4],
     };
     let bytes = writer.reserved();
     assert!(record::put(bytes, &header));

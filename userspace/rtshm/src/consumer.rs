@@ -117,6 +117,19 @@ impl Consumer {
     /// consumer is of no further use.
     #[inline]
     pub fn pop(&mut self) -> Result<Option<Event<'_>>> {
+        // What is nearly all there is, so short that the caller's compiler sees through it.
+        if let Ok(Some(record)) = self.reader.peek().map(Record::parse).unwrap_or(Ok(None)) {
+            if let Some(content) = Content::audio(&record, self.channels) {
+                let (header, len) = (record.header, record.stored_len());
+                return Ok(Some(Event::new(&mut self.reader, len, header, content)));
+            }
+        }
+        self.pop_rare()
+    }
+
+    /// [`pop`](Self::pop) of anything at all.
+    #[inline(never)]
+    fn pop_rare(&mut self) -> Result<Option<Event<'_>>> {
         let mut skipped = 0;
         loop {
             let at = self.reader.read_count();

@@ -103,27 +103,38 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// The chunk in `record` of this many channels; `None` where it is anything else, or malformed.
+    #[inline]
+    pub(crate) fn audio(record: &Record<'_>, channels: u32) -> Option<Self> {
+        if record.header.kind != record::AUDIO {
+            return None;
+        }
+        Self::parse_audio(record, channels).ok()
+    }
+
+    #[inline]
+    fn parse_audio(record: &Record<'_>, channels: u32) -> Result<Self, Malformed> {
+        let (chunk, bytes) = record.audio(channels)?;
+        // Misaligned only where the counters are not multiples of RECORD_ALIGN.
+        let samples: &[f32] = bytemuck::try_cast_slice(bytes).map_err(|_| Malformed::Frames {
+            frame_count: chunk.frame_count,
+            channels,
+            size: record.header.size,
+        })?;
+        // INVARIANT: A part of the record's body.
+        Ok(Self::Audio {
+            frame_count: chunk.frame_count,
+            channels,
+            time_stamp: chunk.time_stamp,
+            samples: NonNull::from(samples),
+        })
+    }
+
     /// What stands in `record`, whose chunk would have this many channels; `None` for what this
     /// version does not know.
     pub(crate) fn parse(record: &Record<'_>, channels: u32) -> Result<Option<Self>, Malformed> {
         Ok(Some(match record.header.kind {
-            record::AUDIO => {
-                let (chunk, bytes) = record.audio(channels)?;
-                // Misaligned only where the counters are not multiples of RECORD_ALIGN.
-                let samples: &[f32] =
-                    bytemuck::try_cast_slice(bytes).map_err(|_| Malformed::Frames {
-                        frame_count: chunk.frame_count,
-                        channels,
-                        size: record.header.size,
-                    })?;
-                // INVARIANT: A part of the record's body.
-                Self::Audio {
-                    frame_count: chunk.frame_count,
-                    channels,
-                    time_stamp: chunk.time_stamp,
-                    samples: NonNull::from(samples),
-                }
-            }
+            record::AUDIO => Self::parse_audio(record, channels)?,
             record::FORMAT => Self::Format(record.format()?.into()),
             record::STATE => {
                 let raw: record::StateChange = whole(record)?;
@@ -167,6 +178,7 @@ struct Release<'a> {
 }
 
 impl Drop for Release<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.reader.release(self.len);
     }
@@ -180,6 +192,7 @@ impl std::fmt::Debug for Release<'_> {
 
 impl<'a> Event<'a> {
     /// The event at the reader's position, whose record takes `len` bytes.
+    #[inline]
     pub(crate) fn new(reader: &'a mut Reader, len: u64, header: Header, content: Content) -> Self {
         Self {
             reader: Release { reader, len },
@@ -189,6 +202,7 @@ impl<'a> Event<'a> {
     }
 
     /// What it is about.
+    #[inline]
     pub fn kind(&self) -> Kind<'_> {
         match self.content {
             Content::Format(format) => Kind::Format(format),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -35,6 +35,25 @@ impl Region {
     ///
     /// [`Error::Map`] where a window cannot be mapped.
     pub fn map(fd: impl AsFd, geometry: Geometry) -> Result<Self> {
+        Self::map_by(fd, geometry, MmapOptions::map_raw_read_only)
+    }
+
+    /// Maps the windows of a region from a file, all of them for writing: for a producer and a
+    /// consumer in this process, without a device. See [`windows`](Self::windows).
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_for_producer(fd: impl AsFd, geometry: Geometry) -> Result<Self> {
+        Self::map_by(fd, geometry, MmapOptions::map_raw)
+    }
+
+    /// Maps the producer's windows by `map`.
+    fn map_by(
+        fd: impl AsFd,
+        geometry: Geometry,
+        map: impl Fn(&MmapOptions, RawFd) -> io::Result<MmapRaw>,
+    ) -> Result<Self> {
         let fd = fd.as_fd().as_raw_fd();
         let window = |offset: u64, len: u64| {
             let mut options = MmapOptions::new();
@@ -47,14 +66,12 @@ impl Region {
         // INVARIANT: `mmap()` maps all of what it was asked for or nothing.
         Ok(Self {
             geometry,
-            producer: window(geometry.producer_offset(), page)
-                .map_raw_read_only(fd)
+            producer: map(&window(geometry.producer_offset(), page), fd)
                 .map_err(failed("producer page"))?,
             consumer: window(geometry.consumer_offset(), page)
                 .map_raw(fd)
                 .map_err(failed("consumer page"))?,
-            ring: window(geometry.ring_offset(), geometry.ring_len())
-                .map_raw_read_only(fd)
+            ring: map(&window(geometry.ring_offset(), geometry.ring_len()), fd)
                 .map_err(failed("ring"))?,
         })
     }
@@ -64,8 +81,9 @@ impl Region {
         self.geometry
     }
 
-    /// The windows' addresses, good for as long as `self` is.
-    pub(crate) fn windows(&self) -> Windows {
+    /// The windows' addresses, good for as long as `self` is. To write through them takes
+    /// [`map_for_producer`](Self::map_for_producer), but for the consumer page.
+    pub fn windows(&self) -> Windows {
         Windows {
             producer: start(&self.producer).cast(),
             consumer: start(&self.consumer).cast(),

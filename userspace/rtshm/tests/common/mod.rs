@@ -217,6 +217,7 @@ impl Fake {
             frame_count: audio.len() as u32 / channels,
             reserved: 0,
             time_stamp,
+            reserved2: [0; 4],
         };
         let samples = bytemuck::cast_slice(audio);
         self.push(record::AUDIO, 0, position, &[bytes_of(&chunk), samples])
