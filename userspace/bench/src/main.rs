@@ -9,9 +9,10 @@ mod origin;
 mod region;
 mod rings;
 
-use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
+use std::{env, fs};
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
@@ -32,6 +33,10 @@ struct Cli {
     /// Times that each is measured; the least of them counts
     #[arg(long, default_value_t = 400, value_name = "COUNT")]
     rounds: u32,
+
+    /// Count instructions, too, by valgrind's callgrind
+    #[arg(long)]
+    instructions: bool,
 
     /// Only run this ring, for a tool that counts instructions
     #[arg(long, value_name = "NAME", requires_all = ["frames", "times"])]
@@ -55,6 +60,8 @@ struct Row {
     nanoseconds: f64,
     /// That, over the best of the other rings; the floor is none.
     to_best: f64,
+    /// Instructions for a push and a pop, where they were counted.
+    instructions: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -71,6 +78,11 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for frames in SIZES {
         rows.extend(measure(frames, cli.rounds)?);
+    }
+    if cli.instructions {
+        for row in &mut rows {
+            row.instructions = Some(count(row.ring, row.frames)?);
+        }
     }
     print(&rows);
     if let Some(path) = &cli.json {
@@ -121,22 +133,57 @@ fn measure(frames: usize, rounds: u32) -> Result<Vec<Row>> {
             frames,
             nanoseconds,
             to_best: nanoseconds / best,
+            instructions: None,
         })
         .collect())
 }
 
-/// Prints a table: a line for each ring, nanoseconds and the ratio to the best other ring.
+/// Counts the instructions of a push and a pop by what many of them take more than few.
+fn count(ring: &str, frames: usize) -> Result<u64> {
+    const FEW: u64 = 1_000;
+    const MANY: u64 = 3_000;
+    let run = |times: u64| -> Result<u64> {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(env::current_exe()?)
+            .args(["--only", ring, "--frames", &frames.to_string()])
+            .args(["--times", &times.to_string()])
+            .output()
+            .context("cannot run valgrind")?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        text.lines()
+            .find_map(|line| line.split_once("Collected : "))
+            .and_then(|(_, number)| number.trim().parse().ok())
+            .with_context(|| format!("valgrind counted nothing:\n{text}"))
+    };
+    Ok(run(MANY)?.saturating_sub(run(FEW)?) / (MANY - FEW))
+}
+
+/// Prints tables in Markdown, a line for each ring.
 fn print(rows: &[Row]) {
-    print!("{:17}", "frames");
-    for frames in SIZES {
-        print!(" | {frames:>15}");
+    table(rows, "ns (and to the best of the others)", |row| {
+        Some(format!("{:.1} ({:.2})", row.nanoseconds, row.to_best))
+    });
+    if rows.iter().any(|row| row.instructions.is_some()) {
+        println!();
+        table(rows, "instructions", |row| {
+            row.instructions.map(|count| count.to_string())
+        });
     }
-    println!();
-    for name in NAMES {
-        print!("{name:17}");
-        for row in rows.iter().filter(|row| row.ring == name) {
-            print!(" | {:6.1} ns  {:4.2}", row.nanoseconds, row.to_best);
+}
+
+fn table(rows: &[Row], title: &str, cell: impl Fn(&Row) -> Option<String>) {
+    let line = |first: &str, cells: Vec<String>| {
+        print!("| {first:34} |");
+        for cell in cells {
+            print!(" {cell:>13} |");
         }
         println!();
+    };
+    line(title, SIZES.map(|frames| format!("{frames} frames")).into());
+    line(&"-".repeat(34), SIZES.map(|_| "-".repeat(12) + ":").into());
+    for name in NAMES {
+        let cells = rows.iter().filter(|row| row.ring == name);
+        line(name, cells.filter_map(&cell).collect());
     }
 }
