@@ -505,7 +505,12 @@ fn check_xrun(pcm: &RawPcm, errno: Errno) -> Result<()> {
 
 /// The application is late, after everything that it had written was played; it begins anew.
 fn playing(card: Card) -> Result<Check> {
-    let setup = Setup::default();
+    // Full before it starts: the stall is to be what makes it late.
+    let setup = Setup {
+        buffer: 65_536,
+        start_threshold: Some(65_536),
+        ..Setup::default()
+    };
     let material = noise(setup.format, 2, 60 * 48_000, 1);
     let recorder = card.recorder(2)?;
     let pcm = card.player(&setup)?;
@@ -519,6 +524,7 @@ fn playing(card: Card) -> Result<Check> {
         pcm.prepare()?;
         let second = noise(setup.format, 2, 10_000, 2);
         pcm.write(&second.bytes)?;
+        pcm.start()?;
         pcm.drain()?;
         let accounts = accounts(&recorder.finish()?)?;
         let [first, last] = &accounts[..] else {
