@@ -193,7 +193,7 @@ impl Stream for Player {
         }
         // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
         if stream.is_over() {
-            stream.stop();
+            stream.end();
         }
         let period = NonZeroU64::from(stream.config().period_frames);
         let state = stream.state();
