@@ -43,12 +43,12 @@ fn names() -> Result<()> {
         source.text("node.nick"),
     ];
     let expected = [
-        "rtshm shared memory",
-        "rtshm: audio to user space through a ring in shared memory",
-        "rtshm shared memory Stereo",
-        "rtshm shared memory Stereo",
-        "rtshm",
-        "rtshm",
+        "RtShm Virtual Sound Card",
+        "RtShm Virtual Sound Card at /dev/rtshm",
+        "RtShm Virtual Sound Card Stereo",
+        "RtShm Virtual Sound Card Stereo",
+        "RtShm",
+        "RtShm",
     ];
     ensure!(told == expected, "{told:?}");
     Ok(())
