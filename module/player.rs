@@ -50,6 +50,7 @@ use crate::{
     grid::Grid,
     pointer::Pointer,
     sample,
+    steering::PITCH_NOMINAL,
     tap::Frames, //
 };
 
@@ -111,6 +112,8 @@ impl Stream for Player {
     fn close(device: &Endpoint) {
         end_suspended(device);
         device.monitor().set_layout(None);
+        // Whoever steered may have left it anywhere, and nobody steers for the next one.
+        device.steering().set_pitch(PITCH_NOMINAL);
     }
 
     fn prepare(stream: &mut Locked<'_, Self>) -> Result {
