@@ -23,6 +23,7 @@ use crate::{
     outlet::Outlet,
     steering::Steering,
     tap::{
+        Frames,
         Tap,
         SAMPLE_MULTIPLE, //
     }, //
@@ -53,6 +54,16 @@ pub const CHANNELS: (u32, u32) = (1, record::CHANNELS_MAX);
 
 /// Lowest and highest rate, in frames per second.
 pub const RATES: (u32, u32) = (8_000, 768_000);
+
+/// How frames of this layout are stored.
+pub fn frames(layout: Layout) -> Frames {
+    Frames {
+        rate: layout.rate,
+        channels: layout.channels,
+        format: layout.format.0,
+        bytes: layout.frame_bytes().get(),
+    }
+}
 
 /// Where the player and the recorders meet.
 #[pin_data]

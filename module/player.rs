@@ -40,6 +40,7 @@ use crate::{
         Speed, //
     },
     endpoint::{
+        self,
         Endpoint,
         BUFFER_BYTES_MAX,
         CHANNELS,
@@ -50,8 +51,7 @@ use crate::{
     grid::Grid,
     pointer::Pointer,
     sample,
-    steering::PITCH_NOMINAL,
-    tap::Frames, //
+    steering::PITCH_NOMINAL, //
 };
 
 /// What an open substream keeps.
@@ -220,13 +220,7 @@ impl Locked<'_, Player> {
             .grid
             .chunk_frames()
             .saturating_add(layout.rate / 500);
-        let frames = Frames {
-            rate: layout.rate,
-            channels: layout.channels,
-            format: layout.format.0,
-            // CAST: At most 64 samples of 4 bytes.
-            bytes: self.area().frame_bytes() as u32,
-        };
+        let frames = endpoint::frames(layout);
         self.device()
             .monitor()
             .with_tap(|tap| tap.start(frames, clock, position, lag));
