@@ -42,10 +42,7 @@ use crate::{
     endpoint::{
         self,
         Endpoint,
-        BUFFER_BYTES_MAX,
-        CHANNELS,
-        FORMATS,
-        RATES,
+        HARDWARE,
         TICK_MIN, //
     },
     grid::Grid,
@@ -87,22 +84,8 @@ impl Stream for Player {
     const DIRECTION: Direction = Direction::Playback;
 
     const HARDWARE: Hardware = Hardware {
-        info: sys::SNDRV_PCM_INFO_INTERLEAVED
-            | sys::SNDRV_PCM_INFO_NONINTERLEAVED
-            | sys::SNDRV_PCM_INFO_MMAP
-            | sys::SNDRV_PCM_INFO_MMAP_VALID
-            | sys::SNDRV_PCM_INFO_PAUSE
-            | sys::SNDRV_PCM_INFO_RESUME
-            | sys::SNDRV_PCM_INFO_PERFECT_DRAIN
-            | sys::SNDRV_PCM_INFO_DRAIN_TRIGGER,
-        formats: FORMATS,
-        rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
-        rate_range: RATES,
-        channels_range: CHANNELS,
-        buffer_bytes_max: BUFFER_BYTES_MAX,
-        period_frames_min: 16,
-        period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
-        periods_range: (2, 1024),
+        info: HARDWARE.info | sys::SNDRV_PCM_INFO_PERFECT_DRAIN | sys::SNDRV_PCM_INFO_DRAIN_TRIGGER,
+        ..HARDWARE
     };
 
     fn open(_device: &Endpoint) -> Result<Self> {

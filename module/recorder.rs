@@ -21,16 +21,12 @@ use crate::{
             Trigger, //
         },
         substream::Locked,
-        sys,
         timer, //
     },
     endpoint::{
         self,
         Endpoint,
-        BUFFER_BYTES_MAX,
-        CHANNELS,
-        FORMATS,
-        RATES,
+        HARDWARE,
         TICK_MIN, //
     },
     pointer::Pointer,
@@ -71,22 +67,7 @@ impl Stream for Recorder {
 
     const DIRECTION: Direction = Direction::Capture;
 
-    const HARDWARE: Hardware = Hardware {
-        info: sys::SNDRV_PCM_INFO_INTERLEAVED
-            | sys::SNDRV_PCM_INFO_NONINTERLEAVED
-            | sys::SNDRV_PCM_INFO_MMAP
-            | sys::SNDRV_PCM_INFO_MMAP_VALID
-            | sys::SNDRV_PCM_INFO_PAUSE
-            | sys::SNDRV_PCM_INFO_RESUME,
-        formats: FORMATS,
-        rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
-        rate_range: RATES,
-        channels_range: CHANNELS,
-        buffer_bytes_max: BUFFER_BYTES_MAX,
-        period_frames_min: 16,
-        period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
-        periods_range: (2, 1024),
-    };
+    const HARDWARE: Hardware = HARDWARE;
 
     fn open(device: &Endpoint) -> Result<Self> {
         device.monitor().join()?;
