@@ -58,7 +58,9 @@ impl<S: Stream> Ops<S> {
         fill_silence: None,
         copy: None,
         page: None,
-        mmap: None,
+        // ALSA's own, which it would call in any case. But without one it looks, to tell an application
+        // what the hardware can do, at a buffer that another thread may be replacing (7.3).
+        mmap: Some(sys::snd_pcm_lib_default_mmap),
         ack: None,
     };
 
