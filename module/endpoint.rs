@@ -16,20 +16,25 @@ use kernel::{
 
 use crate::{
     abi::record,
-    alsa::hardware::{
-        Layout,
-        SampleFormat, //
+    alsa::{
+        hardware::{
+            Hardware,
+            Layout,
+            SampleFormat, //
+        },
+        sys, //
     },
     outlet::Outlet,
     steering::Steering,
     tap::{
+        Frames,
         Tap,
         SAMPLE_MULTIPLE, //
     }, //
 };
 
 /// Largest buffer of a stream, in bytes.
-pub const BUFFER_BYTES_MAX: usize = 4 << 20;
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that recorders can be behind.
 const TAP_BYTES: usize = BUFFER_BYTES_MAX / SAMPLE_MULTIPLE * SAMPLE_MULTIPLE;
@@ -38,21 +43,40 @@ const TAP_BYTES: usize = BUFFER_BYTES_MAX / SAMPLE_MULTIPLE * SAMPLE_MULTIPLE;
 /// for others.
 pub const TICK_MIN: u64 = 50_000;
 
-/// The sample formats, of playback and hence of capture.
-pub const FORMATS: &[SampleFormat] = &[
-    SampleFormat::U8,
-    SampleFormat::S16_LE,
-    SampleFormat::S24_LE,
-    SampleFormat::S24_3LE,
-    SampleFormat::S32_LE,
-    SampleFormat::FLOAT_LE,
-];
+/// What playback and capture can do; playback can do a little more.
+pub const HARDWARE: Hardware = Hardware {
+    info: sys::SNDRV_PCM_INFO_INTERLEAVED
+        | sys::SNDRV_PCM_INFO_NONINTERLEAVED
+        | sys::SNDRV_PCM_INFO_MMAP
+        | sys::SNDRV_PCM_INFO_MMAP_VALID
+        | sys::SNDRV_PCM_INFO_PAUSE
+        | sys::SNDRV_PCM_INFO_RESUME,
+    formats: &[
+        SampleFormat::U8,
+        SampleFormat::S16_LE,
+        SampleFormat::S24_LE,
+        SampleFormat::S24_3LE,
+        SampleFormat::S32_LE,
+        SampleFormat::FLOAT_LE,
+    ],
+    rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
+    rate_range: (8_000, 768_000),
+    channels_range: (1, record::CHANNELS_MAX),
+    buffer_bytes_max: BUFFER_BYTES_MAX,
+    period_frames_min: 16,
+    period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
+    periods_range: (2, 1024),
+};
 
-/// Fewest and most samples per frame.
-pub const CHANNELS: (u32, u32) = (1, record::CHANNELS_MAX);
-
-/// Lowest and highest rate, in frames per second.
-pub const RATES: (u32, u32) = (8_000, 768_000);
+/// How frames of this layout are stored.
+pub fn frames(layout: Layout) -> Frames {
+    Frames {
+        rate: layout.rate,
+        channels: layout.channels,
+        format: layout.format.0,
+        bytes: layout.frame_bytes().get(),
+    }
+}
 
 /// Where the player and the recorders meet.
 #[pin_data]

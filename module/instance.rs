@@ -3,6 +3,7 @@
 //! One card and its device node.
 
 use kernel::{
+    c_str,
     device::{
         Bound,
         Device, //
@@ -45,16 +46,38 @@ use crate::{
     LocalModule, //
 };
 
-/// How instances are called: the node, as its parent, and the id of the card.
-const NAMES: [(&CStr, &CStr); DEVICES_MAX] = [
-    (c"rtshm", c"RtShm"),
-    (c"rtshm1", c"RtShm1"),
-    (c"rtshm2", c"RtShm2"),
-    (c"rtshm3", c"RtShm3"),
-    (c"rtshm4", c"RtShm4"),
-    (c"rtshm5", c"RtShm5"),
-    (c"rtshm6", c"RtShm6"),
-    (c"rtshm7", c"RtShm7"),
+/// The names of the instance with this suffix. Desktops show the short one, so that it tells the
+/// instances apart.
+macro_rules! names {
+    ($suffix:literal) => {
+        (
+            c_str!(concat!("rtshm", $suffix)),
+            Names {
+                id: c_str!(concat!("RtShm", $suffix)),
+                driver: c"RtShm",
+                short: c_str!(concat!("RtShm", $suffix, " Virtual Sound Card")),
+                long: c_str!(concat!(
+                    "RtShm",
+                    $suffix,
+                    " Virtual Sound Card at /dev/rtshm",
+                    $suffix
+                )),
+                mixer: c"RtShm Mixer",
+            },
+        )
+    };
+}
+
+/// How instances are called: the node, as its parent, and the card.
+const NAMES: [(&CStr, Names); DEVICES_MAX] = [
+    names!(""),
+    names!("1"),
+    names!("2"),
+    names!("3"),
+    names!("4"),
+    names!("5"),
+    names!("6"),
+    names!("7"),
 ];
 
 /// Recorders that a card can have at a time.
@@ -91,18 +114,12 @@ impl Instance {
 }
 
 fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Registration, Node)> {
-    let &(name, id) = NAMES.get(number).ok_or(EINVAL)?;
+    let &(name, ref names) = NAMES.get(number).ok_or(EINVAL)?;
     // Not a platform device: udev would call that one built-in.
     let parent = faux::Registration::new(name, None)?;
     let device: &Device<Bound> = parent.as_ref().as_ref();
-    let names = Names {
-        id,
-        driver: c"RtShm",
-        short: c"rtshm shared memory",
-        long: c"rtshm: audio to user space through a ring in shared memory",
-    };
     let index = params.card_index(number);
-    let mut card = NewCard::new(device, index, &names, this_module::<LocalModule>())?;
+    let mut card = NewCard::new(device, index, names, this_module::<LocalModule>())?;
     let outlet = Outlet::new(params.capacity, card.index())?;
     add_devices(&mut card, &outlet, params.chunk_frames)?;
     let card = card.register()?;
@@ -129,7 +146,7 @@ fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> R
     let steering = Arc::new(Steering::new(), GFP_KERNEL)?;
     let names = pcm::Names {
         id: c"RtShm",
-        name: c"rtshm",
+        name: c"RtShm",
     };
     let endpoint = Endpoint::new(outlet.clone(), steering.clone(), chunk_frames)?;
     pcm::add::<Player, Recorder>(card, 0, &names, RECORDERS, endpoint)?;

@@ -46,9 +46,11 @@ struct Volume(Arc<Outlet>);
 
 impl Volume {
     /// The value that is 0 dB.
-    const UNITY: i32 = 128;
-    /// Hundredths of a decibel from one value to the next.
-    const STEP: i32 = 50;
+    const UNITY: i32 = 256;
+    /// Hundredths of a decibel from one value to the next. PipeWire takes the next higher value as it
+    /// is where that is less than a hundredth of the slider's way off, and scales otherwise; the way
+    /// is the cube root of the factor, so that this is always near enough.
+    const STEP: i32 = 25;
 }
 
 impl Control for Volume {

@@ -40,17 +40,15 @@ use crate::{
         Speed, //
     },
     endpoint::{
+        self,
         Endpoint,
-        BUFFER_BYTES_MAX,
-        CHANNELS,
-        FORMATS,
-        RATES,
+        HARDWARE,
         TICK_MIN, //
     },
     grid::Grid,
     pointer::Pointer,
     sample,
-    tap::Frames, //
+    steering::PITCH_NOMINAL, //
 };
 
 /// What an open substream keeps.
@@ -86,22 +84,8 @@ impl Stream for Player {
     const DIRECTION: Direction = Direction::Playback;
 
     const HARDWARE: Hardware = Hardware {
-        info: sys::SNDRV_PCM_INFO_INTERLEAVED
-            | sys::SNDRV_PCM_INFO_NONINTERLEAVED
-            | sys::SNDRV_PCM_INFO_MMAP
-            | sys::SNDRV_PCM_INFO_MMAP_VALID
-            | sys::SNDRV_PCM_INFO_PAUSE
-            | sys::SNDRV_PCM_INFO_RESUME
-            | sys::SNDRV_PCM_INFO_PERFECT_DRAIN
-            | sys::SNDRV_PCM_INFO_DRAIN_TRIGGER,
-        formats: FORMATS,
-        rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
-        rate_range: RATES,
-        channels_range: CHANNELS,
-        buffer_bytes_max: BUFFER_BYTES_MAX,
-        period_frames_min: 16,
-        period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
-        periods_range: (2, 1024),
+        info: HARDWARE.info | sys::SNDRV_PCM_INFO_PERFECT_DRAIN | sys::SNDRV_PCM_INFO_DRAIN_TRIGGER,
+        ..HARDWARE
     };
 
     fn open(_device: &Endpoint) -> Result<Self> {
@@ -111,6 +95,8 @@ impl Stream for Player {
     fn close(device: &Endpoint) {
         end_suspended(device);
         device.monitor().set_layout(None);
+        // Whoever steered may have left it anywhere, and nobody steers for the next one.
+        device.steering().set_pitch(PITCH_NOMINAL);
     }
 
     fn prepare(stream: &mut Locked<'_, Self>) -> Result {
@@ -193,7 +179,7 @@ impl Stream for Player {
         }
         // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
         if stream.is_over() {
-            stream.stop();
+            stream.end();
         }
         let period = NonZeroU64::from(stream.config().period_frames);
         let state = stream.state();
@@ -217,13 +203,7 @@ impl Locked<'_, Player> {
             .grid
             .chunk_frames()
             .saturating_add(layout.rate / 500);
-        let frames = Frames {
-            rate: layout.rate,
-            channels: layout.channels,
-            format: layout.format.0,
-            // CAST: At most 64 samples of 4 bytes.
-            bytes: self.area().frame_bytes() as u32,
-        };
+        let frames = endpoint::frames(layout);
         self.device()
             .monitor()
             .with_tap(|tap| tap.start(frames, clock, position, lag));

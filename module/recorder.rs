@@ -21,21 +21,17 @@ use crate::{
             Trigger, //
         },
         substream::Locked,
-        sys,
         timer, //
     },
     endpoint::{
+        self,
         Endpoint,
-        BUFFER_BYTES_MAX,
-        CHANNELS,
-        FORMATS,
-        RATES,
+        HARDWARE,
         TICK_MIN, //
     },
     pointer::Pointer,
     tap::{
         Cursor,
-        Frames,
         Piece, //
     }, //
 };
@@ -71,22 +67,7 @@ impl Stream for Recorder {
 
     const DIRECTION: Direction = Direction::Capture;
 
-    const HARDWARE: Hardware = Hardware {
-        info: sys::SNDRV_PCM_INFO_INTERLEAVED
-            | sys::SNDRV_PCM_INFO_NONINTERLEAVED
-            | sys::SNDRV_PCM_INFO_MMAP
-            | sys::SNDRV_PCM_INFO_MMAP_VALID
-            | sys::SNDRV_PCM_INFO_PAUSE
-            | sys::SNDRV_PCM_INFO_RESUME,
-        formats: FORMATS,
-        rates: sys::SNDRV_PCM_RATE_CONTINUOUS | sys::SNDRV_PCM_RATE_8000_768000,
-        rate_range: RATES,
-        channels_range: CHANNELS,
-        buffer_bytes_max: BUFFER_BYTES_MAX,
-        period_frames_min: 16,
-        period_bytes_range: (16, BUFFER_BYTES_MAX / 2),
-        periods_range: (2, 1024),
-    };
+    const HARDWARE: Hardware = HARDWARE;
 
     fn open(device: &Endpoint) -> Result<Self> {
         device.monitor().join()?;
@@ -121,7 +102,7 @@ impl Stream for Recorder {
         let now = timer::now();
         match what {
             Trigger::Start | Trigger::PauseRelease | Trigger::Resume => {
-                let frames = stream.frames();
+                let frames = endpoint::frames(stream.config().layout);
                 let monitor = stream.device().monitor();
                 let cursor = monitor.with_tap(|tap| Cursor::start(tap, frames, now));
                 stream.state().cursor = Some(cursor);
@@ -169,21 +150,14 @@ impl Stream for Recorder {
 }
 
 impl Locked<'_, Recorder> {
-    fn frames(&self) -> Frames {
-        let layout = self.config().layout;
-        Frames {
-            rate: layout.rate,
-            channels: layout.channels,
-            format: layout.format.0,
-            // CAST: At most 64 samples of 4 bytes.
-            bytes: self.area().frame_bytes() as u32,
-        }
+    /// Bytes of a frame. Not from the buffer, which is not there while another thread configures.
+    fn frame_bytes(&self) -> NonZeroU64 {
+        self.config().layout.frame_bytes().into()
     }
 
     /// Frames recorded since the stream was prepared.
     fn position(&mut self) -> u64 {
-        // CAST: Widening.
-        let frame = (self.area().frame_bytes() as u64).max(1);
+        let frame = self.frame_bytes();
         self.state().recorded() / frame
     }
 
@@ -212,8 +186,7 @@ impl Locked<'_, Recorder> {
 
     /// Sets the timer to the next time, after `now`, at which something is to be done.
     fn set_deadline(&mut self, now: u64) {
-        // CAST: Widening.
-        let frame = (self.area().frame_bytes() as u64).max(1);
+        let frame = self.frame_bytes();
         let state = self.state();
         let end = state.period_end.saturating_sub(state.before / frame);
         let Some(cursor) = state.cursor.take() else {

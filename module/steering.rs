@@ -12,6 +12,9 @@ use crate::{
 /// The lowest and the highest pitch, in millionths of the nominal rate: the USB gadget's.
 pub const PITCH_RANGE: (i32, i32) = (750_000, 1_005_000);
 
+/// The pitch that is the nominal rate.
+pub const PITCH_NOMINAL: u32 = 1_000_000;
+
 /// How far a consumer can pull the clock, in parts per million.
 pub const REQUEST_PPM: u32 = 1000;
 
@@ -42,7 +45,7 @@ impl Steering {
     pub fn new() -> Self {
         Self {
             source: AtomicU32::new(Source::Consumer.as_raw()),
-            pitch: AtomicU32::new(1_000_000),
+            pitch: AtomicU32::new(PITCH_NOMINAL),
         }
     }
 

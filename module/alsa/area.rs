@@ -105,7 +105,7 @@ impl Area<'_> {
     }
 
     /// Writes the samples from frame `first` on to `out`, interleaved, each converted by `f`, as far
-    /// as `out` and the buffer go. `T` has the size of a sample.
+    /// as the buffer and the whole frames of `out` go. `T` has the size of a sample.
     #[inline]
     pub fn convert<T: Word>(&self, first: usize, out: &mut [u32], f: impl Fn(T) -> u32) {
         let frames = self.frames.saturating_sub(first);
@@ -121,12 +121,20 @@ impl Area<'_> {
             }
             return;
         };
-        for channel in 0..self.channels {
+        let Some(channels) = NonZeroUsize::new(self.channels) else {
+            return;
+        };
+        let frames = frames.min(out.len() / channels);
+        for channel in 0..channels.get() {
             let row = self.start.wrapping_add(plane.wrapping_mul(channel));
-            let places = out.iter_mut().skip(channel).step_by(self.channels.max(1));
-            for (to, index) in places.zip(first..first.wrapping_add(frames)) {
-                // SAFETY: By the invariant: it is in the channel's row.
-                *to = f(unsafe { read(row, index) });
+            // An iterator over every so manieth place would look for the end at each.
+            let mut to = out.as_mut_ptr().wrapping_add(channel);
+            for index in first..first.wrapping_add(frames) {
+                // SAFETY:
+                // - By the invariant: the sample is in the channel's row.
+                // - `out` has so many frames, and this is the channel's place in one of them.
+                unsafe { *to = f(read(row, index)) };
+                to = to.wrapping_add(channels.get());
             }
         }
     }
@@ -195,10 +203,11 @@ impl Area<'_> {
             return;
         };
         self.rows(offset, len, |row, first, count| {
-            let places = out.iter_mut().skip(first).step_by(self.channels.max(1));
-            for (to, index) in places.zip(0..count) {
-                // SAFETY: `rows` says that it is there.
-                *to = unsafe { read(row, index) };
+            let mut to = out.as_mut_ptr().wrapping_add(first);
+            for index in 0..count {
+                // SAFETY: `rows` says that both are there.
+                unsafe { *to = read(row, index) };
+                to = to.wrapping_add(self.channels);
             }
         });
     }
@@ -210,10 +219,11 @@ impl Area<'_> {
             return;
         };
         self.rows(offset, len, |row, first, count| {
-            let samples = data.iter().skip(first).step_by(self.channels.max(1));
-            for (&sample, index) in samples.zip(0..count) {
+            let mut from = data.as_ptr().wrapping_add(first);
+            for index in 0..count {
                 // SAFETY: As in `gather`, and as in `read`.
-                unsafe { ptr::write_volatile(row.cast::<T>().add(index), sample) };
+                unsafe { ptr::write_volatile(row.cast::<T>().add(index), *from) };
+                from = from.wrapping_add(self.channels);
             }
         });
     }
@@ -241,7 +251,8 @@ impl Area<'_> {
 
     /// Not interleaved: calls `f` for each row of samples among `len` bytes from byte `offset` as
     /// above on. It is given the place of so many samples in memory, and before those the index of
-    /// the first among the interleaved ones; the next are a frame apart.
+    /// the first among the interleaved ones; the next are a frame apart, and all are among the `len`
+    /// bytes.
     #[inline]
     fn rows(&self, offset: u64, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) {
         let (Some(sample), Some(channels), Some(frames), Some(plane)) = (

@@ -34,6 +34,8 @@ pub struct Names {
     pub short: &'static CStr,
     /// A name with details, at most 79 bytes.
     pub long: &'static CStr,
+    /// The mixer's name, at most 79 bytes.
+    pub mixer: &'static CStr,
 }
 
 /// A card that is being put together and that nobody can see yet.
@@ -82,7 +84,7 @@ impl NewCard {
         copy_name(&mut raw.driver, names.driver);
         copy_name(&mut raw.shortname, names.short);
         copy_name(&mut raw.longname, names.long);
-        copy_name(&mut raw.mixername, names.short);
+        copy_name(&mut raw.mixername, names.mixer);
         Ok(card)
     }
 

@@ -2,7 +2,10 @@
 
 //! What a PCM can do.
 
-use core::slice;
+use core::{
+    num::NonZeroU32,
+    slice, //
+};
 
 use kernel::{
     bindings,
@@ -49,6 +52,17 @@ impl SampleFormat {
         match self {
             Self::U8 => 0x80,
             _ => 0,
+        }
+    }
+
+    /// Bytes of a sample, of the formats above.
+    pub const fn bytes(self) -> NonZeroU32 {
+        const ONE: NonZeroU32 = NonZeroU32::MIN;
+        match self {
+            Self::U8 => ONE,
+            Self::S16_LE => ONE.saturating_add(1),
+            Self::S24_3LE => ONE.saturating_add(2),
+            _ => ONE.saturating_add(3),
         }
     }
 
@@ -110,4 +124,14 @@ pub struct Layout {
     pub channels: u32,
     /// How samples are stored.
     pub format: SampleFormat,
+}
+
+impl Layout {
+    /// Bytes of a frame; of a sample, where there are no channels yet.
+    pub const fn frame_bytes(&self) -> NonZeroU32 {
+        match NonZeroU32::new(self.channels) {
+            Some(channels) => self.format.bytes().saturating_mul(channels),
+            None => self.format.bytes(),
+        }
+    }
 }

@@ -48,8 +48,8 @@ impl<S: Stream> Ops<S> {
         open: Some(Self::open),
         close: Some(Self::close),
         ioctl: None,
-        hw_params: None,
-        hw_free: None,
+        hw_params: Some(Self::hw_params),
+        hw_free: Some(Self::hw_free),
         prepare: Some(Self::prepare),
         trigger: Some(Self::trigger),
         sync_stop: Some(Self::sync_stop),
@@ -58,7 +58,9 @@ impl<S: Stream> Ops<S> {
         fill_silence: None,
         copy: None,
         page: None,
-        mmap: None,
+        // ALSA's own, which it would call in any case. But without one it looks, to tell an application
+        // what the hardware can do, at a buffer that another thread may be replacing (7.3).
+        mmap: Some(sys::snd_pcm_lib_default_mmap),
         ack: None,
     };
 
@@ -109,6 +111,48 @@ impl<S: Stream> Ops<S> {
         0
     }
 
+    /// The stream has a buffer from now on.
+    ///
+    /// # Safety
+    ///
+    /// See [`Ops`].
+    unsafe extern "C" fn hw_params(
+        raw: *mut sys::snd_pcm_substream,
+        _params: *mut sys::snd_pcm_hw_params,
+    ) -> ffi::c_int {
+        let configured = |open: Option<ArcBorrow<'_, Substream<S>>>| {
+            // SAFETY: The stream lock is held.
+            open.map(|open| unsafe { open.assume_locked() }.set_has_buffer(true))
+        };
+        // SAFETY: By the common requirement.
+        unsafe { Self::with_lock(raw, configured) };
+        0
+    }
+
+    /// The stream has none any more, when this returns.
+    ///
+    /// It may be running: between stopping a stream that is closed and this call, ALSA (7.3) lets
+    /// whoever has a linked one prepare and start both.
+    ///
+    /// # Safety
+    ///
+    /// See [`Ops`].
+    unsafe extern "C" fn hw_free(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
+        let free = |open: Option<ArcBorrow<'_, Substream<S>>>| {
+            if let Some(open) = open {
+                // SAFETY: The stream lock is held.
+                let mut stream = unsafe { open.assume_locked() };
+                if stream.is_running() {
+                    stream.stop(sys::SNDRV_PCM_STATE_SETUP);
+                }
+                stream.set_has_buffer(false);
+            }
+        };
+        // SAFETY: By the common requirement.
+        unsafe { Self::with_lock(raw, free) };
+        0
+    }
+
     /// # Safety
     ///
     /// See [`Ops`].
@@ -134,7 +178,7 @@ impl<S: Stream> Ops<S> {
             // SAFETY: ALSA holds the stream lock.
             let mut stream = unsafe { open.assume_locked() };
             let what = Trigger::from_c(cmd).ok_or(EINVAL)?;
-            if what == Trigger::Start && stream.is_being_configured() {
+            if what == Trigger::Start && !stream.has_buffer() {
                 return Err(EBADFD);
             }
             S::trigger(&mut stream, what).map(|()| 0)

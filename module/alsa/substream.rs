@@ -48,11 +48,13 @@ pub struct Config {
 /// # Invariants
 ///
 /// - `raw` is an open substream with a runtime, of a PCM whose `private_data` is an `S::Device`.
-/// - `state` is accessed under the stream lock of `raw` only.
+/// - `state` and `has_buffer` are accessed under the stream lock of `raw` only.
 #[pin_data]
 pub struct Substream<S: Stream> {
     raw: NonNull<sys::snd_pcm_substream>,
     state: UnsafeCell<S>,
+    /// From the end of `hw_params` to `hw_free`; ALSA may be replacing it even then.
+    has_buffer: UnsafeCell<bool>,
     #[pin]
     timer: Timer,
 }
@@ -71,6 +73,7 @@ impl<S: Stream> Substream<S> {
         pin_init!(Self {
             raw,
             state: UnsafeCell::new(state),
+            has_buffer: UnsafeCell::new(false),
             timer <- Timer::new::<Self>(),
         })
     }
@@ -215,14 +218,35 @@ impl<S: Stream> Locked<'_, S> {
 
     /// Whether the application has written its last frame.
     pub fn is_draining(&self) -> bool {
+        self.alsa_state() == sys::SNDRV_PCM_STATE_DRAINING
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.alsa_state() == sys::SNDRV_PCM_STATE_RUNNING || self.is_draining()
+    }
+
+    /// An `SNDRV_PCM_STATE_*`.
+    fn alsa_state(&self) -> u32 {
         // SAFETY: The runtime is valid, and its state changes under the stream lock.
-        let state = unsafe { (*self.runtime()).state };
-        state.unsigned_abs() == sys::SNDRV_PCM_STATE_DRAINING
+        unsafe { (*self.runtime()).state }.unsigned_abs()
+    }
+
+    /// Notes whether there is a buffer.
+    pub(super) fn set_has_buffer(&mut self, has_buffer: bool) {
+        // SAFETY: The stream lock is held.
+        unsafe { *self.open.has_buffer.get() = has_buffer };
+    }
+
+    /// Whether there is a buffer that stays while the stream is locked. A stream without one that
+    /// draining starts is started all the same by ALSA (7.3).
+    pub(super) fn has_buffer(&self) -> bool {
+        // SAFETY: The stream lock is held.
+        unsafe { *self.open.has_buffer.get() && !self.is_being_configured() }
     }
 
     /// Whether another thread is configuring the stream or freeing its buffer, which it does without
-    /// the stream lock. A stream that draining starts is started all the same by ALSA (7.3).
-    pub(super) fn is_being_configured(&self) -> bool {
+    /// the stream lock.
+    fn is_being_configured(&self) -> bool {
         // SAFETY: The runtime is valid, and the counter is one word.
         let accessing =
             unsafe { ptr::read_volatile(&raw const (*self.runtime()).buffer_accessing.counter) };
@@ -231,13 +255,14 @@ impl<S: Stream> Locked<'_, S> {
         accessing < 0
     }
 
-    /// The buffer; empty while another thread is configuring the stream, who may be freeing it.
+    /// The buffer; empty where there is none, and while another thread is configuring the stream.
     pub fn area(&self) -> Area<'_> {
-        if self.is_being_configured() {
+        if !self.has_buffer() {
             return Area::empty();
         }
-        // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives. Whoever
-        // wants to free the buffer takes that lock after announcing it, hence not before then.
+        // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives. Who
+        // configures takes that lock after announcing it, and who closes to call `hw_free`: neither
+        // frees the buffer before then.
         unsafe { Area::new(self.runtime()) }
     }
 
@@ -250,11 +275,15 @@ impl<S: Stream> Locked<'_, S> {
 
     /// Ends the stream: it has drained, or the application was late. ALSA calls
     /// [`Stream::trigger`] before this returns.
-    pub fn stop(&mut self) {
-        let state = match self.is_draining() {
+    pub fn end(&mut self) {
+        self.stop(match self.is_draining() {
             true => sys::SNDRV_PCM_STATE_SETUP,
             false => sys::SNDRV_PCM_STATE_XRUN,
-        };
+        });
+    }
+
+    /// Stops the stream, and those linked to it, where they run.
+    pub(super) fn stop(&mut self, state: u32) {
         // CAST: A small constant.
         let state = state as sys::snd_pcm_state_t;
         // SAFETY: The substream is valid and the stream lock held.

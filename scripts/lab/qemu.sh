@@ -5,8 +5,8 @@
 # Sourced by scripts/vm; its options are in upper case here as there.
 #
 # In the directory RUN are, as files, the ends of the guest's ports: report,
-# stdout, stderr and serial.  A file never makes the guest wait, and what was
-# written to it outlives the guest.
+# stdout, stderr, requests and serial.  A file never makes the guest wait, and
+# what was written to it outlives the guest.
 #
 # shellcheck disable=SC2034,SC2154 # shared with scripts/vm
 
@@ -53,6 +53,7 @@ start_qemu() {
 	add_port report 1
 	add_port stdout 2
 	add_port stderr 3
+	add_port requests 4
 
 	add_folder root "$(guest_with "${PACKAGES[@]}")" readonly=on
 	add_folder modules "$image/modules" readonly=on
@@ -69,7 +70,7 @@ start_qemu() {
 	qemu+=(-device intel-hda -device
 		"hda-output,audiodev=card,mixer=off,use-timer=off")
 
-	for file in report stdout stderr serial; do
+	for file in report stdout stderr requests serial; do
 		: > "$RUN/$file"
 	done
 	rm -f "$RUN"/monitor.{in,out}
@@ -97,11 +98,12 @@ relay_output() {
 	relays+=($!)
 }
 
-# Read the guest's report into the variables that start empty.
+# Read the guest's report into the variables that start empty, and do what its
+# command asks for.
 follow_report() {
-	local deadline=$((SECONDS + 600)) alive word rest report
+	local deadline=$((SECONDS + 600)) alive word rest report requests
 	booted='' status='' sent='' module_error='' blind='' taint='' finished='' hung=''
-	exec {report}<"$RUN/report"
+	exec {report}<"$RUN/report" {requests}<"$RUN/requests"
 	while :; do
 		# Asked before reading: its last words come before its end.
 		alive=yes
@@ -116,6 +118,13 @@ follow_report() {
 			taint) taint=$rest ;;
 			finished) finished=yes; deadline=$((SECONDS + 60)) ;;
 			esac
+		elif read -r -u "$requests" word rest; then
+			if [[ $word == stall && $rest =~ ^[1-9][0-9]{0,3}$ ]]; then
+				stall "$rest"
+				deadline=$((deadline + rest))
+			else
+				say "the guest asks for what nobody knows: $word $rest"
+			fi
 		elif [[ ! $alive ]]; then
 			break
 		elif ((SECONDS >= deadline)); then
@@ -126,7 +135,19 @@ follow_report() {
 			sleep 0.1
 		fi
 	done
-	exec {report}<&-
+	exec {report}<&- {requests}<&-
+}
+
+# stall SECONDS: let the guest execute nothing for at least so long, while its
+# clock goes on.
+stall() {
+	local end=$((SECONDS + $1 + 1))
+	kill -STOP "$qemu_pid"
+	# In short naps, so that a signal to us is not kept waiting.
+	while ((SECONDS < end)); do
+		sleep 0.1
+	done
+	kill -CONT "$qemu_pid"
 }
 
 # Let the kernel say what is blocked and what runs where, then end it.

@@ -351,3 +351,104 @@ proptest! {
         prop_assert!(sound.eq(1..=player.played));
     }
 }
+
+/// The player's `Locked::record`: what the buffer of `buffer` frames does not hold any more is silent.
+/// Returns the bytes that were copied.
+fn record(player: &mut Player, buffer: u64, now: u64) -> u64 {
+    let clock = player.clock.unwrap();
+    let due = clock.position_at(now) - player.played;
+    let gone = due.saturating_sub(buffer);
+    let (first, size) = (player.played + gone, u64::from(player.frames.bytes));
+    let mut copied = 0;
+    player.tap.push(gone * size, |_, place| {
+        place.fill(0);
+        copied += place.len() as u64;
+    });
+    player.tap.push((due - gone) * size, |done, place| {
+        for (at, frame) in (done / size..).zip(place.chunks_exact_mut(4)) {
+            frame.copy_from_slice(&((first + at + 1) as u32).to_le_bytes());
+        }
+        copied += place.len() as u64;
+    });
+    player.played += due;
+    copied
+}
+
+/// What came of a recorder's tick.
+#[derive(Debug, Default)]
+struct Tick {
+    pieces: u32,
+    silent: u64,
+    /// Numbers of frames.
+    sound: Vec<u32>,
+}
+
+fn look(cursor: &mut Cursor, player: &Player, now: u64) -> Tick {
+    let mut tick = Tick::default();
+    while let Some(piece) = cursor.advance(&player.tap, now) {
+        tick.pieces += 1;
+        match piece {
+            Piece::Silence(bytes) => tick.silent += bytes / 4,
+            Piece::Sound(bytes) => tick.sound.extend(
+                bytes
+                    .chunks_exact(4)
+                    .map(|frame| u32::from_le_bytes(frame.try_into().unwrap())),
+            ),
+        }
+    }
+    tick
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// However long nothing ticks, a tick copies no more than the storage holds, in a few pieces; and
+    /// the recording is as long as it took, with what is left of the sound in its place.
+    #[test]
+    fn a_stall_is_bounded_work(
+        rate in prop::sample::select(vec![8_000u32, 44_100, 48_000, 768_000]),
+        seconds in 1u64..200_000,
+        odd in 0..SECOND,
+        buffer in 100u64..6_000,
+        storage in 300usize..6_000,
+        recorder_first in any::<bool>(),
+    ) {
+        let frames = Frames { rate, ..MONO };
+        let mut player = Player::new(frames).listened_to(storage);
+        let room = (4 * storage).next_multiple_of(SAMPLE_MULTIPLE) as u64;
+        let mut cursor = Cursor::start(&player.tap, frames, 0);
+        player.start(0, Speed::NOMINAL);
+        let mut silent = Cursor::start(&player.tap, Frames { channels: 2, ..frames }, 0);
+        record(&mut player, buffer, MILLISECOND);
+        look(&mut cursor, &player, MILLISECOND);
+
+        let now = seconds * SECOND + odd;
+        if recorder_first {
+            // What the player did not get to play cannot be recorded, and is not silence either.
+            let early = look(&mut cursor, &player, now);
+            prop_assert!(early.pieces <= 3, "{} pieces", early.pieces);
+            prop_assert!(cursor.position() <= player.played + u64::from(LAG));
+        }
+        let copied = record(&mut player, buffer, now);
+        prop_assert!(copied <= 2 * room, "{copied} bytes copied");
+
+        let tick = look(&mut cursor, &player, now);
+        prop_assert!(tick.pieces <= 4, "{} pieces", tick.pieces);
+        prop_assert!(tick.sound.len() as u64 * 4 <= room);
+        let due = Clock::start(0, 0, Rate::new(rate, Speed::NOMINAL)).position_at(now);
+        prop_assert_eq!(cursor.position(), due);
+        // The last frames, in order; silent ones where the buffer had lost them.
+        let end = due - u64::from(LAG);
+        for (number, &got) in (1..=end).rev().zip(tick.sound.iter().rev()) {
+            let held = number > player.played - buffer;
+            prop_assert_eq!(got, if held { number as u32 } else { 0 });
+        }
+
+        let tick = look(&mut silent, &player, now);
+        prop_assert_eq!((tick.pieces, tick.silent), (1, due));
+        prop_assert_eq!(silent.position(), due);
+        // The timer is set to a time to come.
+        prop_assert!(cursor.time_of(&player.tap, due + 1) > now);
+        prop_assert!(silent.time_of(&player.tap, due + 1) > now);
+    }
+}

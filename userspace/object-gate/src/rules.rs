@@ -35,6 +35,8 @@ const ATOMIC: &[Pattern] = &[
 const PROCESS: &[Pattern] = &[
     Pattern("rtshm::alsa::", ">::open"),
     Pattern("rtshm::alsa::", ">::close"),
+    Pattern("rtshm::alsa::", ">::hw_params"),
+    Pattern("rtshm::alsa::", ">::hw_free"),
     Pattern("rtshm::alsa::", ">::prepare"),
     Pattern("rtshm::alsa::", ">::sync_stop"),
     Pattern("rtshm::alsa::pcm::private_free::<", ""),

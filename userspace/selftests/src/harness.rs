@@ -74,6 +74,7 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::hours(),
         tests::suspend(),
         tests::load(),
+        tests::stall(),
     ]
     .concat();
     match tests.iter().find(|test| test.name == name) {

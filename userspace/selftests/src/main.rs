@@ -12,6 +12,7 @@ mod desktop;
 mod harness;
 mod hw_params;
 mod kernel_log;
+mod machine;
 mod material;
 mod meter;
 mod module;
@@ -87,6 +88,8 @@ enum Suite {
     Suspend,
     /// As much as the card can carry, and what it costs; with --icount
     Load,
+    /// The machine stands still for minutes, which scripts/vm sees to; not with --icount
+    Stall,
 }
 
 impl Suite {
@@ -98,13 +101,19 @@ impl Suite {
             Self::Hours => tests::hours(),
             Self::Suspend => tests::suspend(),
             Self::Load => tests::load(),
+            Self::Stall => tests::stall(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations | Self::Hours | Self::Suspend | Self::Load => Ok(()),
+            Self::Card
+            | Self::Allocations
+            | Self::Hours
+            | Self::Suspend
+            | Self::Load
+            | Self::Stall => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -116,6 +125,8 @@ impl Suite {
             Self::Card | Self::Suspend => Duration::from_secs(300),
             Self::Pipewire => Duration::from_secs(1800),
             Self::Load => Duration::from_secs(1800),
+            // With the stall, which the guest's clock counts.
+            Self::Stall => Duration::from_secs(600),
             Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.
             Self::Hours => Duration::from_secs(24 * 3600),

@@ -127,6 +127,25 @@ impl RawPcm {
         Ok(())
     }
 
+    /// Has ALSA put silence behind what has been played, for ever, in place of stopping there.
+    pub(crate) fn play_silence(&self) -> Result<(), Errno> {
+        let sw = Params::new(sys::snd_pcm_sw_params_malloc, sys::snd_pcm_sw_params_free)?;
+        let (pcm, params) = (self.as_ptr(), sw.params);
+        let mut boundary = 0;
+        // SAFETY: Both are valid; so below.
+        check(unsafe { sys::snd_pcm_sw_params_current(pcm, params) })?;
+        // SAFETY: As above, and there is a place for the result.
+        check(unsafe { sys::snd_pcm_sw_params_get_boundary(params, &mut boundary) })?;
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_sw_params_set_stop_threshold(pcm, params, boundary) })?;
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_sw_params_set_silence_threshold(pcm, params, 0) })?;
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_sw_params_set_silence_size(pcm, params, boundary) })?;
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_sw_params(pcm, params) }).map(drop)
+    }
+
     fn set_hardware_up(&mut self, setup: &Setup) -> Result<(), Errno> {
         self.setup = *setup;
         let hw = Params::new(sys::snd_pcm_hw_params_malloc, sys::snd_pcm_hw_params_free)?;
@@ -256,6 +275,12 @@ impl RawPcm {
         wait_until("the end of the drain", || {
             Ok(self.state() != sys::SND_PCM_STATE_DRAINING)
         })
+    }
+
+    /// Passes over frames: what is written or read next is so much further on.
+    pub(crate) fn forward(&self, frames: usize) -> Result<usize, Errno> {
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_forward(self.as_ptr(), frames as u64) })
     }
 
     /// Stops at once.

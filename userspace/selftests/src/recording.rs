@@ -40,13 +40,17 @@ impl Microphone {
 
     /// Records from a PCM that is set up.
     pub(crate) fn start_with(pcm: RawPcm) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
         let before = now();
         pcm.start().context("start")?;
-        let started = (before, now());
+        Ok(Self::listen(pcm, (before, now())))
+    }
+
+    /// Records from a PCM that runs since then.
+    pub(crate) fn listen(pcm: RawPcm, started: (u64, u64)) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
         let thread = thread::spawn(move || record(&pcm, started, &told));
-        Ok(Self { thread, stop })
+        Self { thread, stop }
     }
 
     /// Stops, and returns what was recorded.
@@ -61,7 +65,12 @@ impl Microphone {
 
 /// Opens the capture PCM and sets it up, with a buffer that a busy host does not overrun.
 pub(crate) fn open(setup: &Setup) -> Result<RawPcm> {
-    let mut pcm = RawPcm::open(module::PCM, Direction::Capture).context("cannot open to record")?;
+    open_on(module::PCM, setup)
+}
+
+/// As [`open`], the PCM of this name.
+pub(crate) fn open_on(name: &str, setup: &Setup) -> Result<RawPcm> {
+    let mut pcm = RawPcm::open(name, Direction::Capture).context("cannot open to record")?;
     let setup = Setup {
         start_threshold: Some(u32::MAX),
         ..*setup

@@ -225,4 +225,53 @@ proptest! {
         }
         prop_assert_eq!(card.feed.totals().lost_frames, 0);
     }
+
+    /// However long the card stands still, it delivers no more than its buffer then, and tells of the
+    /// rest in one record; and it goes on as if nothing had been.
+    #[test]
+    fn a_stall_is_bounded_work(
+        rate in prop::sample::select(vec![8_000u32, 44_100, 48_000, 768_000]),
+        period in 32u32..600,
+        limit in 16u32..300,
+        before in 0u64..20_000_000,
+        seconds in 1u64..200_000,
+        odd in 0u64..1_000_000_000,
+    ) {
+        let mut card = Card::start(rate, period, limit);
+        let longest = u64::from(period) * 3_000_000_000 / u64::from(rate);
+        card.advance(START + before % longest);
+        let told = card.read_all().len();
+        let now = START + seconds * 1_000_000_000 + odd;
+        let from = card.position;
+        card.advance(now);
+        let at = card.clock.position_at(now);
+        let gone = at - from - card.buffer;
+        prop_assert_eq!(card.position, at);
+
+        let told_then = card.read_all();
+        let lost: Vec<_> = told_then.iter().filter(|told| matches!(told, Told::Lost { .. })).collect();
+        let expected = Told::Lost { flags: 0, position: from, frames: gone, time: due(from, rate) };
+        prop_assert_eq!(&lost[..], &[&expected]);
+        // The chunk that was under way, the loss, and no chunk more than the grid has in a buffer.
+        let chunks = card.buffer.div_ceil(period.into()) + 1;
+        let most = 2 + chunks * u64::from(period.div_ceil(card.grid.chunk_frames()));
+        prop_assert!(told_then.len() as u64 <= most, "{} records after {told}", told_then.len());
+        prop_assert_eq!(card.feed.totals().lost_frames, gone);
+
+        // The chunk under way, and the next.
+        let mut next = at;
+        for _ in 0..2 {
+            let deadline = card.deadline();
+            prop_assert!(deadline > now);
+            card.advance(deadline);
+            for told in card.read_all() {
+                let Told::Audio { position, frames, .. } = told else {
+                    return Err(TestCaseError::fail(format!("{told:?}")));
+                };
+                prop_assert_eq!(&told, &chunk(position, frames, rate));
+                next = position + u64::from(frames);
+            }
+            prop_assert_eq!(next, card.position);
+        }
+    }
 }

@@ -35,7 +35,7 @@ fn aplay_lists_pcm() -> Result<()> {
     module::ready()?;
     let listed = run("aplay", &["-l"])?;
     let number = module::device()?.info()?.card;
-    let line = format!("card {number}: RtShm [rtshm shared memory], device 0: RtShm");
+    let line = format!("card {number}: RtShm [RtShm Virtual Sound Card], device 0: RtShm [RtShm]");
     ensure!(
         listed.code == Some(0) && listed.stdout.contains(&line),
         "{listed}"
@@ -50,8 +50,21 @@ fn control_device() -> Result<()> {
     ensure!(metadata.file_type().is_char_device());
     let ctl = Ctl::new(&format!("hw:{CARD}"), false)?;
     let info = ctl.card_info()?;
-    let names = (info.get_id()?, info.get_driver()?);
-    ensure!(names == (CARD, "RtShm"), "{names:?}");
+    let names = [
+        info.get_id()?,
+        info.get_driver()?,
+        info.get_name()?,
+        info.get_longname()?,
+        info.get_mixername()?,
+    ];
+    let expected = [
+        CARD,
+        "RtShm",
+        "RtShm Virtual Sound Card",
+        "RtShm Virtual Sound Card at /dev/rtshm",
+        "RtShm Mixer",
+    ];
+    ensure!(names == expected, "{names:?}");
     ensure!(info.get_card().get_index() == i32::try_from(number)?);
     Ok(())
 }

@@ -360,7 +360,7 @@ fn values_beyond() -> Result<()> {
     const MIXER: u32 = 2;
     const PCM: u32 = 3;
     for (iface, name, inside, beyond) in [
-        (MIXER, "Master Playback Volume", 128, 129),
+        (MIXER, "Master Playback Volume", 256, 257),
         (MIXER, "Master Playback Switch", 1, 2),
         (PCM, "Playback Pitch 1000000", 1_000_000, 1_005_001),
     ] {

@@ -68,6 +68,8 @@ fn while_playing() -> Result<()> {
     let cpu = SecondCpu::take()?;
     let recorder = Recorder::open(1)?;
     let setup = Setup {
+        // It plays for long: a slow machine takes seconds for a round.
+        rate: 16_000,
         period: 1_000,
         buffer: 240_000,
         ..Setup::default()

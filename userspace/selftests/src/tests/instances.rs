@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alsa::pcm::Format;
+use alsa::Ctl;
 use anyhow::{ensure, Context, Result};
 use rtshm::Device;
 
@@ -40,7 +41,7 @@ pub(super) fn card_id(number: usize) -> String {
 /// The cards that ALSA has, but for the machine's own.
 fn our_cards() -> Result<Vec<String>> {
     let cards = fs::read_to_string("/proc/asound/cards")?;
-    let ours = cards.lines().filter(|line| line.contains("RtShm"));
+    let ours = cards.lines().filter(|line| line.contains("]: RtShm - "));
     Ok(ours.map(|line| line.trim().to_string()).collect())
 }
 
@@ -64,6 +65,10 @@ fn each_has_its_names() -> Result<()> {
         );
         let link = fs::read_link(format!("/proc/asound/{id}"))?;
         ensure!(link == Path::new(&format!("card{card}")), "{link:?}");
+        let named = Ctl::new(&format!("hw:{id}"), false)?.card_info()?;
+        let (short, long) = (named.get_name()?, named.get_longname()?);
+        ensure!(short == format!("{id} Virtual Sound Card"), "{short}");
+        ensure!(long == format!("{short} at {node}"), "{long}");
         let parent = fs::canonicalize(format!("/sys/class/sound/card{card}/device"))?;
         let expected = format!("/sys/devices/faux/rtshm{}", suffix(number));
         ensure!(parent == Path::new(&expected), "{parent:?}");

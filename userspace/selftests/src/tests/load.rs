@@ -13,6 +13,7 @@ use nix::unistd::{gettid, Pid};
 use rtshm::{Consumer, Device, Kind};
 
 use super::instances::{card_id, node};
+use super::recording::records_at_768000;
 use super::tests;
 use crate::app::{App, Setup};
 use crate::material::{noise, Material};
@@ -27,6 +28,7 @@ tests!(load:
     float_64_channels_192000,
     s32_64_channels_192000,
     eight_instances_1_ms,
+    records_at_768000,
     one_instance,
     other_drivers,
 );

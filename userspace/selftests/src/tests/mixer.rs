@@ -21,8 +21,8 @@ use crate::time::{now, sleep_ms};
 
 tests!(mixer: ranges, simple_mixer, changes_are_told, same_value_is_no_change, out_of_range, told_at_attach, in_order_with_the_sound, samples_stay_at_unity, values_persist, amixer_agrees);
 
-/// The value that is 0 dB; each below is half a decibel less.
-const UNITY: i32 = 128;
+/// The value that is 0 dB; each below is a quarter of a decibel less.
+const UNITY: i32 = 256;
 
 fn volume() -> Result<Element> {
     Element::mixer(c"Master Playback Volume", ElemType::Integer)
@@ -61,9 +61,9 @@ fn ranges() -> Result<()> {
     ready()?;
     let volume = volume()?;
     ensure!(volume.db_range()? == (-6_400, 0));
-    for value in 0..=128 {
+    for value in 0..=UNITY.into() {
         let db = volume.to_db(value)?;
-        ensure!(db == -6_400 + 50 * value, "{value} is {db}/100 dB");
+        ensure!(db == -6_400 + 25 * value, "{value} is {db}/100 dB");
     }
     ensure!((volume.get()?, switch()?.get()?) == (UNITY, 1));
     Ok(())
@@ -78,13 +78,13 @@ fn simple_mixer() -> Result<()> {
         .context("no Master")?;
     ensure!(master.has_playback_volume() && master.has_playback_switch());
     ensure!(!master.has_capture_volume() && !master.has_capture_switch());
-    ensure!(master.get_playback_volume_range() == (0, 128));
+    ensure!(master.get_playback_volume_range() == (0, UNITY.into()));
     let range = master.get_playback_db_range();
     ensure!(range == (MilliBel(-6_400), MilliBel(0)), "{range:?}");
     ensure!(master.is_playback_mono());
-    master.set_playback_volume_all(68)?;
+    master.set_playback_volume_all(136)?;
     master.set_playback_switch_all(0)?;
-    ensure!((volume()?.get()?, switch()?.get()?) == (68, 0));
+    ensure!((volume()?.get()?, switch()?.get()?) == (136, 0));
     let db = master.get_playback_vol_db(SelemChannelId::mono())?;
     ensure!(db == MilliBel(-3_000), "{db:?}");
     restore()
@@ -97,7 +97,13 @@ fn changes_are_told() -> Result<()> {
     let mut consumer = Records::open()?;
     consumer.pop_all()?;
     let events = Events::new()?;
-    for (value, gain) in [(0, -6_400), (1, -6_350), (127, -50), (128, 0), (68, -3_000)] {
+    for (value, gain) in [
+        (0, -6_400),
+        (1, -6_375),
+        (255, -25),
+        (256, 0),
+        (136, -3_000),
+    ] {
         let before = now();
         volume.set(value)?;
         let after = now();
@@ -151,7 +157,7 @@ fn out_of_range() -> Result<()> {
     let mut consumer = Records::open()?;
     consumer.pop_all()?;
     let events = Events::new()?;
-    for value in [-1, 129, i32::MIN, i32::MAX] {
+    for value in [-1, UNITY + 1, i32::MIN, i32::MAX] {
         let refused = volume.set(value);
         ensure!(refused == Err(Errno::EINVAL), "{value}: {refused:?}");
     }
@@ -163,7 +169,7 @@ fn out_of_range() -> Result<()> {
 /// A consumer is told the volume before anything else.
 fn told_at_attach() -> Result<()> {
     ready()?;
-    volume()?.set(28)?;
+    volume()?.set(56)?;
     switch()?.set(0)?;
     let records = Records::open()?.pop_all()?;
     ensure!(records.len() == 1, "{records:?}");
@@ -219,7 +225,7 @@ fn in_order_with_the_sound() -> Result<()> {
 fn samples_stay_at_unity() -> Result<()> {
     ready()?;
     let material = noise(Format::S16LE, 2, 9_000, 1);
-    for (value, on) in [(68, 1), (68, 0), (0, 0)] {
+    for (value, on) in [(136, 1), (136, 0), (0, 0)] {
         volume()?.set(value)?;
         switch()?.set(on)?;
         let recorder = Recorder::open(1)?;
@@ -232,7 +238,7 @@ fn samples_stay_at_unity() -> Result<()> {
 /// Streams and consumers come and go, and the volume stays.
 fn values_persist() -> Result<()> {
     ready()?;
-    volume()?.set(55)?;
+    volume()?.set(110)?;
     switch()?.set(0)?;
     for _ in 0..2 {
         let mut consumer = Records::open()?;
@@ -240,7 +246,7 @@ fn values_persist() -> Result<()> {
         let records = consumer.pop_all()?;
         ensure!(told(&records)? == [(RESYNC, -3_650, 0)]);
     }
-    ensure!((volume()?.get()?, switch()?.get()?) == (55, 0));
+    ensure!((volume()?.get()?, switch()?.get()?) == (110, 0));
     restore()
 }
 
@@ -249,15 +255,15 @@ fn amixer_agrees() -> Result<()> {
     ready()?;
     let set = run(
         "amixer",
-        &["-D", "hw:RtShm", "sset", "Master", "88", "mute"],
+        &["-D", "hw:RtShm", "sset", "Master", "176", "mute"],
     )?;
     ensure!(set.code == Some(0), "{set}");
     for part in [
-        "88 [69%] [-20.00dB] [off]",
+        "176 [69%] [-20.00dB] [off]",
         "pvolume pvolume-joined pswitch pswitch-joined",
     ] {
         ensure!(set.stdout.contains(part), "no {part:?}: {set}");
     }
-    ensure!((volume()?.get()?, switch()?.get()?) == (88, 0));
+    ensure!((volume()?.get()?, switch()?.get()?) == (176, 0));
     restore()
 }

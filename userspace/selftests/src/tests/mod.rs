@@ -26,6 +26,7 @@ mod parameters;
 mod pipewire;
 mod recording;
 mod removal;
+mod stall;
 mod steering;
 mod storm;
 mod storm_seeded;
@@ -110,4 +111,9 @@ pub(crate) fn hours() -> Vec<Test> {
 /// As much as the card can carry.
 pub(crate) fn load() -> Vec<Test> {
     load::TESTS.to_vec()
+}
+
+/// Those that have the machine stand still.
+pub(crate) fn stall() -> Vec<Test> {
+    stall::TESTS.to_vec()
 }

@@ -572,7 +572,13 @@ fn storm() -> Result<()> {
             module::take_card_away()
         })
         .with_context(|| format!("round {round}"))?;
-        module::unload().with_context(|| format!("round {round}"))?;
+        // The kernel may be closing what a thread had open, after that has ended.
+        wait_until("the module to be free", || match module::try_unload() {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(error) => Err(error.into()),
+        })
+        .with_context(|| format!("round {round}"))?;
     }
     check_fresh()
 }

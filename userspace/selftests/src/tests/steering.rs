@@ -24,7 +24,7 @@ use crate::storm::dice::Dice;
 use crate::tape::{attach, pop_all, Chunk, Entry};
 use crate::time::{now, sleep_ms, wait_until};
 
-tests!(steering: elements, nominal_by_default, pitch_is_followed, consumer_is_followed, consumer_is_clamped, sources, ends_with_the_consumer, never_a_step, position_never_goes_back);
+tests!(steering: elements, nominal_by_default, pitch_is_followed, consumer_is_followed, consumer_is_clamped, sources, ends_with_the_consumer, pitch_ends_with_the_player, never_a_step, position_never_goes_back);
 
 const FREE: i32 = 0;
 const PITCH: i32 = 1;
@@ -262,6 +262,23 @@ fn ends_with_the_consumer() -> Result<()> {
         check_speed(&mut attach()?, ratio)?;
     }
     restore()
+}
+
+/// A pitch that was set before is the player's, and is left to nobody else; recorders have no say.
+fn pitch_ends_with_the_player() -> Result<()> {
+    ready()?;
+    let mut consumer = attach()?;
+    pitch()?.set(1_003_000)?;
+    drop(RawPcm::open(module::PCM, Direction::Capture)?);
+    let pcm = endless()?;
+    check_speed(&mut consumer, 1.003)?;
+    pitch()?.set(999_553)?;
+    check_speed(&mut consumer, 0.999_553)?;
+    drop(pcm);
+    let left = pitch()?.get()?;
+    ensure!(left == 1_000_000, "{left}");
+    let _pcm = endless()?;
+    check_speed(&mut consumer, 1.0)
 }
 
 /// Time stamps go on where they were, through a thousand changes of the speed: from chunk to chunk

@@ -38,6 +38,13 @@ fn players() -> Result<()> {
     workers.push(visitor::visitor(200));
     storm::run(workers)?;
     check_done(&names(PLAYERS, player::name), player::ACTIONS, player::MUST)?;
+    if player::may_link() {
+        check_done(
+            &names(PLAYERS, player::name),
+            player::ACTIONS,
+            player::MUST_LINK,
+        )?;
+    }
     check_done(
         &["mixer".into()],
         mixer::ACTIONS,

@@ -22,7 +22,7 @@ use crate::module;
 use crate::tape::{attach, only_take, pop_all, takes, Recorder, Take};
 use crate::time::{frames, sleep_ms, SECOND};
 
-tests!(suspend: playing, prepared_instead, closed_instead, draining, paused, prepared, recording, unloading);
+tests!(suspend: playing, prepared_instead, closed_instead, dropped_instead, draining, paused, prepared, recording, unloading);
 
 /// Enough for whatever a test plays, so that it is written at once.
 const SETUP: Setup = Setup {
@@ -154,6 +154,32 @@ fn closed_instead() -> Result<()> {
         ensure!(tape.is_empty(), "{tape:?}");
     }
     Ok(())
+}
+
+/// `snd_pcm_drop()` ends a suspended stream without telling the driver: the consumer hears of it when the
+/// application prepares the next one.
+fn dropped_instead() -> Result<()> {
+    module::ready()?;
+    let recorder = Recorder::open(2)?;
+    let material = noise(Format::S16LE, 2, 150_000, 1);
+    let app = App::open(&SETUP)?;
+    app.write(&material)?;
+    sleep_ms(200);
+    suspend()?;
+    app.pcm.drop()?;
+    ensure!(app.pcm.state() == PcmState::Setup);
+    let told = module::status()?.state;
+    ensure!(told == Some(State::Suspend), "{told:?}");
+    app.pcm.prepare()?;
+    let told = module::status()?.state;
+    ensure!(told == Some(State::Stop), "{told:?}");
+    let second = noise(Format::S16LE, 2, 5_000, 2);
+    app.play(&second)?;
+    let takes = takes(&recorder.finish()?)?;
+    takes[0].check_states(&[State::Start, State::Suspend, State::Stop])?;
+    check_gap(&takes[0], 1)?;
+    takes[0].check_part_of(&material)?;
+    takes[1].check_all_of(&second)
 }
 
 /// `snd_pcm_drain()` fails, and is called again after the resume.

@@ -24,12 +24,12 @@ tests!(tracing: chunks_and_states, losses, clock, off_says_nothing, unloading_wh
 const BUFFER: &str = "/sys/kernel/tracing/instances/rtshm-selftest";
 
 /// Traces while it lives.
-struct Tracer;
+pub(super) struct Tracer;
 
 /// What a tracepoint said: its name, and its fields.
 #[derive(Debug)]
-struct Traced {
-    name: String,
+pub(super) struct Traced {
+    pub(super) name: String,
     fields: HashMap<String, String>,
 }
 
@@ -39,14 +39,14 @@ impl Traced {
         Ok(value.with_context(|| format!("no {field} in {self:?}"))?)
     }
 
-    fn number(&self, field: &str) -> Result<u64> {
+    pub(super) fn number(&self, field: &str) -> Result<u64> {
         Ok(self.text(field)?.parse()?)
     }
 }
 
 impl Tracer {
     /// Begins, with all of the module's tracepoints on or off.
-    fn start(on: bool) -> Result<Self> {
+    pub(super) fn start(on: bool) -> Result<Self> {
         if !Path::new(BUFFER).exists() {
             fs::create_dir(BUFFER)?;
         }
@@ -62,7 +62,7 @@ impl Tracer {
     }
 
     /// What was traced so far.
-    fn read(&self) -> Result<Vec<Traced>> {
+    pub(super) fn read(&self) -> Result<Vec<Traced>> {
         let text = fs::read_to_string(format!("{BUFFER}/trace"))?;
         // "task-pid [cpu] flags time: name: field=value field=value"
         let lines = text.lines().filter(|line| !line.starts_with('#'));
