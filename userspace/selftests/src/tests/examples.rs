@@ -3,6 +3,7 @@
 //! The examples, as they are built for users, on the live device: what they write is what was played,
 //! bit for bit.
 
+use std::borrow::Cow;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use crate::time::wait_until;
 /// An example, and how it is got into the VM.
 #[derive(Clone, Copy)]
 enum Example {
-    /// A program on the path.
+    /// One of our tools.
     Named(&'static str),
     /// A program in this one: its name and its content.
     Carried(&'static str, &'static [u8]),
@@ -61,17 +62,19 @@ each! {
 }
 
 impl Example {
-    /// Where it is.
+    /// Puts it into the guest's memory, with what it needs: by the clock of `--icount` a page that the
+    /// host has yet to bring takes seconds.
     fn program(self) -> Result<PathBuf> {
-        Ok(match self {
-            Self::Named(name) => name.into(),
-            Self::Carried(name, content) => {
-                let path = PathBuf::from(format!("/tmp/{name}"));
-                fs::write(&path, content)?;
-                fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-                path
-            }
-        })
+        let (name, content) = match self {
+            Self::Named(name) => (name, fs::read(format!("/usr/local/bin/{name}"))?.into()),
+            Self::Carried(name, content) => (name, Cow::Borrowed(content)),
+        };
+        let path = PathBuf::from(format!("/tmp/{name}"));
+        fs::write(&path, content)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        let refused = Command::new(&path).arg("/dev/null").output()?;
+        ensure!(refused.status.code() == Some(1), "{refused:?}");
+        Ok(path)
     }
 }
 
