@@ -4,7 +4,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all tools module demo test test-debug bench check rust-project clean help
+.PHONY: all tools module demo test test-debug bench fuzz check rust-project clean help
 
 all: tools module ## Build the tools, and the module for the running kernel
 
@@ -29,6 +29,9 @@ test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, kmemleak, ...
 
 bench: ## Measure the ring beside others: tables, JSON and plots
 	@scripts/bench
+
+fuzz: ## Feed the client library hostile bytes for a minute, by cargo-fuzz
+	@scripts/fuzz
 
 check: ## rustfmt, clippy and shellcheck, warnings are errors
 	@scripts/check

@@ -121,6 +121,7 @@ plain_struct! {
 
 /// What happened to the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(u32)]
 pub enum State {
     /// It plays, from the record's position on.
@@ -210,6 +211,7 @@ pub fn put<T: Plain>(bytes: &mut [u8], value: &T) -> bool {
 
 /// What is wrong with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Malformed {
     /// It claims to be longer than what was published.
     Overlong {

@@ -173,6 +173,7 @@ fn states() -> impl Iterator<Item = (&'static str, u64)> {
         State::Drain => "STATE_DRAIN",
         State::Xrun => "STATE_XRUN",
         State::Suspend => "STATE_SUSPEND",
+        _ => panic!("{state:?} is not in the table of this test"),
     };
     (0..=u32::from(u16::MAX))
         .filter_map(State::from_raw)

@@ -61,10 +61,10 @@ fn inspect(path: &Path) -> rtshm::Result<Instance> {
     let Info {
         abi_version,
         module_version,
-        page_size: _,
         capacity,
         card,
         card_id,
+        ..
     } = device.info()?;
     let holder = device.status()?.consumer_pid.map(Holder::of_pid);
     Ok(Instance {

@@ -358,6 +358,8 @@ impl<O: Opener> Player<O> {
                     self.end = End::Now;
                 }
             }
+            // A later module's.
+            _ => {}
         }
         Ok(())
     }

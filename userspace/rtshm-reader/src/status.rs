@@ -193,6 +193,7 @@ fn state_name(state: Option<State>) -> &'static str {
         Some(State::Stop) => "stopped",
         Some(State::Xrun) => "xrun",
         Some(State::Suspend) => "suspended",
+        Some(_) => "other",
     }
 }
 
@@ -203,14 +204,13 @@ mod tests {
     use super::*;
 
     fn report(status: Status) -> Report {
-        let info = Info {
-            abi_version: 1,
-            module_version: "0.1.0".into(),
-            page_size: 4096,
-            capacity: 1 << 20,
-            card: 1,
-            card_id: "RtShm".into(),
-        };
+        let mut info = Info::default();
+        info.abi_version = 1;
+        info.module_version = "0.1.0".into();
+        info.page_size = 4096;
+        info.capacity = 1 << 20;
+        info.card = 1;
+        info.card_id = "RtShm".into();
         let holder = status.consumer_pid.map(|pid| Holder {
             pid,
             name: Some("rtshm-reader".into()),
@@ -219,52 +219,37 @@ mod tests {
     }
 
     fn idle() -> Status {
-        Status {
-            state: None,
-            format: None,
-            consumer_pid: None,
-            write_count: 0,
-            read_count: 0,
-            chunks: 0,
-            frames: 0,
-            lost_frames: 0,
-            lost_records: 0,
-            streams: 0,
-            xruns: 0,
-            faults: 0,
-            wakeups: 0,
-            clock_ratio: None,
-            volume_gain: 0,
-            volume_is_on: true,
-        }
+        let mut status = Status::default();
+        status.volume_is_on = true;
+        status
     }
 
     fn playing() -> Status {
-        Status {
-            state: Some(State::Start),
-            format: Some(Format {
-                rate: 44_100,
-                channels: 2,
-                sample_format: SampleFormat(2),
-                period_frames: 1024,
-                buffer_frames: 4096,
-                chunk_frames: 512,
-            }),
-            consumer_pid: Some(4711),
-            write_count: 10_000,
-            read_count: 9000,
-            chunks: 6,
-            frames: 5,
-            lost_frames: 4,
-            lost_records: 3,
-            streams: 2,
-            xruns: 1,
-            faults: 7,
-            wakeups: 8,
-            clock_ratio: ClockRatio::from_ppm(-12.5),
-            volume_gain: -1250,
-            volume_is_on: false,
-        }
+        let mut format = Format::default();
+        format.rate = 44_100;
+        format.channels = 2;
+        format.sample_format = SampleFormat(2);
+        format.period_frames = 1024;
+        format.buffer_frames = 4096;
+        format.chunk_frames = 512;
+        let mut status = Status::default();
+        status.state = Some(State::Start);
+        status.consumer_pid = Some(4711);
+        status.write_count = 10_000;
+        status.read_count = 9000;
+        status.chunks = 6;
+        status.frames = 5;
+        status.lost_frames = 4;
+        status.lost_records = 3;
+        status.streams = 2;
+        status.xruns = 1;
+        status.faults = 7;
+        status.wakeups = 8;
+        status.clock_ratio = ClockRatio::from_ppm(-12.5);
+        status.volume_gain = -1250;
+        status.volume_is_on = false;
+        status.format = Some(format);
+        status
     }
 
     #[test]
@@ -302,15 +287,11 @@ faulty consumers  7
 
     #[test]
     fn a_lying_consumer_does_not_overflow_the_fill() {
-        let lying = |read_count| Status {
-            read_count,
-            ..playing()
-        };
-        assert_eq!(report(lying(20_000)).ring_fill_bytes, 0);
-        let far_behind = Status {
-            write_count: u64::MAX,
-            ..playing()
-        };
+        let mut lying = playing();
+        lying.read_count = 20_000;
+        assert_eq!(report(lying).ring_fill_bytes, 0);
+        let mut far_behind = playing();
+        far_behind.write_count = u64::MAX;
         assert_eq!(report(far_behind).ring_fill_bytes, 1 << 20);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -60,8 +60,9 @@ pub struct Device {
     path: PathBuf,
 }
 
-/// What a device is: constant while the module is loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a device is: constant while the module is loaded. All zero by default, for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Info {
     /// Version of the contract that the module speaks.
     pub abi_version: u32,
@@ -77,8 +78,9 @@ pub struct Info {
     pub card_id: String,
 }
 
-/// How a device does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a device does. All zero by default, for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// What happened to the stream last; `None` before the first.
     pub state: Option<State>,
@@ -284,6 +286,12 @@ impl Device {
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

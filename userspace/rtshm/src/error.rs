@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such device: `ENOENT`, `ENODEV` or `ENXIO`.
+    /// There is no such device: `ENOENT` or `ENXIO`.
     #[error("no {}: {}", path.display(), Remedy(others))]
     Missing {
         /// The device that was asked for.
@@ -236,6 +236,7 @@ impl fmt::Display for Cause<'_> {
             Malformed::Volume { gain, on } => {
                 write!(f, "a volume of {gain}/100 dB with its switch at {on}")
             }
+            other => write!(f, "{other:?}"),
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
+use std::fmt;
 use std::ptr::NonNull;
 
 use rtshm_abi::memory::Reader;
@@ -9,7 +10,6 @@ use rtshm_abi::record::{self, Header, Malformed, Record, State};
 use crate::format::Format;
 
 /// The next event of a [`Consumer`](crate::Consumer), in place; dropping it gives its bytes back.
-#[derive(Debug)]
 pub struct Event<'a> {
     reader: Release<'a>,
     header: Header,
@@ -184,12 +184,6 @@ impl Drop for Release<'_> {
     }
 }
 
-impl std::fmt::Debug for Release<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.len)
-    }
-}
-
 impl<'a> Event<'a> {
     /// The event at the reader's position, whose record takes `len` bytes.
     #[inline]
@@ -243,5 +237,15 @@ impl<'a> Event<'a> {
     /// Leaves the event in the ring: the next pop returns it again.
     pub fn put_back(mut self) {
         self.reader.len = 0;
+    }
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("position", &self.position())
+            .field("is_resync", &self.is_resync())
+            .field("kind", &self.kind())
+            .finish()
     }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use rtshm_abi::record;
 
-/// What the chunks after a `FORMAT` look like, and how the application plays them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the chunks after a `FORMAT` look like, and how the application plays them. All zero by default,
+/// which is no format that a stream has, for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Format {
     /// Frames per second.
     pub rate: u32,
@@ -35,7 +37,7 @@ impl From<record::Format> for Format {
 }
 
 /// An ALSA sample format: the number of an `SNDRV_PCM_FORMAT_*`, shown by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SampleFormat(pub u32);
 
 /// The linear and float formats of `<sound/asound.h>`.

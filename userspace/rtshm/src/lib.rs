@@ -41,9 +41,11 @@
 //!   event with [`is_resync`](Event::is_resync).
 //! - Everything is in one ordered stream: a `FORMAT` before the first chunk that has it, a
 //!   [`Lost`] where frames are missing because the ring was full.
-//! - [`Consumer::pop`] is fit for a real-time thread: it does not allocate, lock or enter the
-//!   kernel. Only [`Consumer::wait`], or a poller of one's own on [`AsFd`](std::os::fd::AsFd),
-//!   sleeps.
+//! - A [`Consumer`] is fit for a real-time thread: none of its functions allocates, locks or enters
+//!   the kernel, but for opening it, [`wait`](Consumer::wait), what its
+//!   [`device`](Consumer::device) does, and closing it by the drop. The same goes for an [`Event`].
+//! - Only [`wait`](Consumer::wait), or a poller of one's own on [`AsFd`](std::os::fd::AsFd), sleeps.
+//!   The crate's examples `poll`, `epoll` and `tokio` are such pollers.
 //! - When the ring was too full, what the kernel owes (`LOST` among it) is written at the next
 //!   `poll()` at the latest: poll, if only with a timeout of 0, before taking an empty ring for
 //!   the end.

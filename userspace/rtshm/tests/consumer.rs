@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::{Fake, CAPACITY};
 use rtshm::{ClockRatio, Error, Kind, State};
-use rtshm_abi::record;
+use rtshm_abi::plain::bytes_of;
+use rtshm_abi::record::{self, AudioChunk, Format, Header};
 
 #[test]
 fn events_come_in_order_and_whole() {
@@ -175,6 +176,56 @@ fn chunks_are_whole_wherever_they_lie() {
     }
     assert_eq!(popped, pushed);
     assert!(fake.write_count() > 10 * CAPACITY, "it never wrapped");
+}
+
+/// 2^64 bytes after the first, at the ring's end too: a chunk that lies over both.
+#[test]
+fn chunks_are_whole_where_the_counters_wrap() {
+    let mut fake = Fake::new();
+    let start = 0u64.wrapping_sub(128);
+    fake.consumer_page().read_count.store_relaxed(start);
+    fake.page().write_count.store_relaxed(start);
+    let mut consumer = fake.consumer().unwrap();
+    assert!(consumer.pop().unwrap().is_none());
+
+    let mut count = start;
+    let mut publish = |kind, size, body: &[&[u8]]| {
+        let header = Header {
+            size,
+            kind,
+            flags: 0,
+            position: 5,
+        };
+        let bytes = [&[bytes_of(&header)], body].concat().concat();
+        fake.poke(count % CAPACITY, &bytes);
+        count = count.wrapping_add(record::stored_len(size));
+        fake.page().write_count.store_release(count);
+    };
+    let format = Format {
+        rate: 48_000,
+        channels: 1,
+        ..Format::default()
+    };
+    publish(record::FORMAT, 32, &[bytes_of(&format)]);
+    let samples: Vec<f32> = (0..100u8).map(f32::from).collect();
+    let chunk = AudioChunk {
+        frame_count: 100,
+        ..AudioChunk::default()
+    };
+    let bytes = bytemuck::cast_slice(&samples);
+    publish(record::AUDIO, 416, &[bytes_of(&chunk), bytes]);
+    // 64 bytes for the format, and 16 + 16 + 400, in units of 64.
+    assert_eq!(count, 384);
+
+    assert_eq!(consumer.unread().unwrap(), 512);
+    let event = consumer.pop().unwrap().unwrap();
+    assert!(matches!(event.kind(), Kind::Format(_)));
+    drop(event);
+    let event = consumer.pop().unwrap().unwrap();
+    assert!(matches!(event.kind(), Kind::Audio(chunk) if chunk.samples == samples));
+    drop(event);
+    assert_eq!(fake.read_count(), 384);
+    assert_eq!(consumer.unread().unwrap(), 0);
 }
 
 #[test]

@@ -539,6 +539,7 @@ impl Take {
             period_frames,
             buffer_frames,
             chunk_frames,
+            ..
         } = self.format;
         let got = (
             rate,

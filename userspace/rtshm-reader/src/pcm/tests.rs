@@ -64,14 +64,14 @@ pub(crate) fn opener(name: &str) -> PcmOpener {
 }
 
 fn stream(rate: u32, channels: u32) -> Format {
-    Format {
-        rate,
-        channels,
-        sample_format: SampleFormat(2),
-        period_frames: 1024,
-        buffer_frames: 4096,
-        chunk_frames: 480,
-    }
+    let mut format = Format::default();
+    format.rate = rate;
+    format.channels = channels;
+    format.sample_format = SampleFormat(2);
+    format.period_frames = 1024;
+    format.buffer_frames = 4096;
+    format.chunk_frames = 480;
+    format
 }
 
 /// Every 16-bit value, as the ring has it.

@@ -150,16 +150,21 @@ impl Fake {
 
     /// Copies what was written at these offsets, below `2 * CAPACITY`, to the other half.
     fn mirror(&self, range: Range<u64>) {
-        for offset in range {
-            let (from, to) = (offset, (offset + CAPACITY) % (2 * CAPACITY));
-            // SAFETY: Both are inside of the ring.
-            unsafe { ptr::copy(self.ring_at(from), self.ring_at(to), 1) };
+        // What lies over the end of the first half is two pieces.
+        let middle = CAPACITY.clamp(range.start, range.end);
+        for piece in [range.start..middle, middle..range.end] {
+            let other = (piece.start + CAPACITY) % (2 * CAPACITY);
+            let len = piece.end - piece.start;
+            assert!(piece.end.max(other + len) <= 2 * CAPACITY);
+            let (from, to) = (self.ring_at(piece.start), self.ring_at(other));
+            // SAFETY: Both are inside of the ring, and a half apart.
+            unsafe { ptr::copy_nonoverlapping(from, to, len as usize) };
         }
     }
 
     fn ring_at(&self, offset: u64) -> *mut u8 {
-        assert!(offset < 2 * CAPACITY);
-        // SAFETY: Inside of the ring.
+        assert!(offset <= 2 * CAPACITY);
+        // SAFETY: Inside of the ring, or its end.
         unsafe { self.map.as_mut_ptr().add((2 * PAGE + offset) as usize) }
     }
 
@@ -229,11 +234,16 @@ impl Fake {
 
     /// Publishes these bytes as the ring's first ones, whatever they are.
     pub(crate) fn publish_raw(&mut self, bytes: &[u8], write_count: u64) {
-        for (offset, &byte) in (0..CAPACITY).zip(bytes) {
-            // SAFETY: Inside of the ring's first half.
-            unsafe { ptr::write(self.ring_at(offset), byte) };
-        }
-        self.mirror(0..CAPACITY);
+        self.poke(0, bytes);
         self.page().write_count.store_release(write_count);
+    }
+
+    /// Writes these bytes, fewer than fill the ring, from an offset below `CAPACITY` on.
+    pub(crate) fn poke(&mut self, offset: u64, bytes: &[u8]) {
+        let len = bytes.len() as u64;
+        assert!(offset < CAPACITY && len < CAPACITY);
+        // SAFETY: Inside of the ring, and nobody else's.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.ring_at(offset), bytes.len()) };
+        self.mirror(offset..offset + len);
     }
 }

@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod clock;
 mod consumers;
+mod examples;
 mod faults;
 mod hotplug;
 mod hours;
@@ -74,6 +75,7 @@ pub(crate) fn all() -> Vec<Test> {
         callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        examples::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
