@@ -10,7 +10,7 @@
  * the end of the first stream.  Frames that were lost are written as silence, so that what follows
  * stays where it was.  The exit status is 1 where something went wrong.
  */
-#define _GNU_SOURCE		/* ppoll() */
+#define _DEFAULT_SOURCE		/* POSIX, which C11 leaves out */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/signalfd.h>
 
 #include "rtshm.h"
 
@@ -37,14 +37,6 @@ struct consumer {
 	bool once;		/* whether one stream is enough */
 	bool done;		/* whether it has ended then */
 };
-
-static volatile sig_atomic_t told_to_stop;
-
-static void tell_to_stop(int signal)
-{
-	(void)signal;
-	told_to_stop = 1;
-}
 
 static void fail(const char *what)
 {
@@ -175,82 +167,80 @@ static void handle(struct consumer *consumer, const struct rtshm_header *record)
 	}
 }
 
-/* Handles all records that there are, in place, and gives each back. */
+/* Handles all records that there are now, in place, and gives each back. */
 static void drain(struct consumer *consumer)
 {
-	__u64 readable;
+	__u64 readable = rtshm_readable(consumer->producer, consumer->read_count);
 
-	while (!consumer->done &&
-	       (readable = rtshm_readable(consumer->producer, consumer->read_count))) {
-		while (readable && !consumer->done) {
-			const struct rtshm_header *record =
-				rtshm_record(consumer->ring, consumer->capacity,
-					     consumer->read_count);
-			__u64 len = rtshm_record_len(record);
+	while (readable && !consumer->done) {
+		const struct rtshm_header *record =
+			rtshm_record(consumer->ring, consumer->capacity, consumer->read_count);
+		__u64 len = rtshm_record_len(record);
 
-			handle(consumer, record);
-			readable -= len;
-			consumer->read_count += len;
-			/* From here on the record is the kernel's. */
-			rtshm_release(consumer->page, consumer->read_count);
-		}
-		if (ferror(stdout))
-			fail("standard output");
+		handle(consumer, record);
+		readable -= len;
+		consumer->read_count += len;
+		/* From here on the record is the kernel's. */
+		rtshm_release(consumer->page, consumer->read_count);
 	}
+	if (ferror(stdout))
+		fail("standard output");
 }
 
-/* Sleeps until there is something to read; returns false where a signal or the time ended that. */
-static bool wait_for_records(const struct consumer *consumer, const struct timespec *timeout,
-			     const sigset_t *signals)
+/* Sleeps until there is something to read, a signal, or the time is over; whether it is a signal. */
+static bool wait_for_records(const struct consumer *consumer, int signals, int timeout)
 {
-	struct pollfd poll = { .fd = consumer->fd, .events = POLLIN };
-	int count = ppoll(&poll, 1, timeout, signals);
+	struct pollfd fds[] = {
+		{ .fd = consumer->fd, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN },
+	};
 
-	if (count < 0 && errno != EINTR)
+	if (poll(fds, 2, timeout) < 0 && errno != EINTR)
 		fail("poll");
-	if (count <= 0)
-		return false;
-	if (poll.revents & POLLERR) {
+	if (fds[0].revents & POLLERR) {
 		fputs("the kernel has found this consumer faulty\n", stderr);
 		exit(1);
 	}
-	if (!(poll.revents & POLLIN)) {
+	/* With POLLIN, there still is something to read. */
+	if (fds[0].revents && !(fds[0].revents & POLLIN)) {
 		fputs("the card was taken away\n", stderr);
 		exit(1);
 	}
-	return true;
+	return fds[1].revents != 0;
 }
 
 int main(int argc, char **argv)
 {
 	bool once = argc > 1 && !strcmp(argv[1], "--once");
-	struct consumer consumer = { .once = once };
-	struct sigaction action = { .sa_handler = tell_to_stop };
-	const struct timespec now = { 0, 0 };
 	const char *path = argc > 1 + once ? argv[1 + once] : NULL;
-	sigset_t blocked, before;
+	struct consumer consumer = { .once = once };
+	sigset_t stop;
+	int signals;
 
 	if (argc > 2 + once || (path && *path == '-')) {
 		fprintf(stderr, "Usage: %s [--once] [DEVICE] > FILE\n", argv[0]);
 		return 1;
 	}
 
-	/* The signals come while it sleeps and at no other time, so that none is missed. */
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigprocmask(SIG_BLOCK, &blocked, &before);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	/* Signals come as something else to read. */
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	signals = signalfd(-1, &stop, SFD_CLOEXEC);
+	if (signals < 0)
+		fail("signalfd");
 
 	attach(&consumer, path);
-	while (!told_to_stop && !consumer.done) {
-		wait_for_records(&consumer, NULL, &before);
+	for (bool told_to_stop = false; !told_to_stop && !consumer.done; ) {
+		told_to_stop = wait_for_records(&consumer, signals, -1);
 		drain(&consumer);
 	}
-	/* poll() makes the kernel write what it has kept because the ring was full. */
-	if (!consumer.done && wait_for_records(&consumer, &now, NULL))
+	/* What the kernel has kept because the ring was full it writes when it is polled. */
+	if (!consumer.done) {
+		wait_for_records(&consumer, signals, 0);
 		drain(&consumer);
+	}
 	if (fflush(stdout))
 		fail("standard output");
 	return 0;

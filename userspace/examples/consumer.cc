@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "rtshm.h"
@@ -36,19 +37,33 @@ std::system_error failure(const std::string &what)
 	return {errno, std::generic_category(), what};
 }
 
-// An open device.
-class Device {
+// An open file, or why it is not.
+class File {
 public:
-	explicit Device(const std::string &path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC))
+	File(int fd, const std::string &name) : fd_(fd)
 	{
 		if (fd_ < 0)
-			throw failure(path);
+			throw failure(name);
 	}
-	Device(Device &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-	~Device()
+	File(File &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+	~File()
 	{
 		if (fd_ >= 0)
 			close(fd_);
+	}
+
+	int fd() const { return fd_; }
+
+private:
+	int fd_;
+};
+
+// An open device.
+class Device {
+public:
+	explicit Device(const std::string &path)
+		: file_(open(path.c_str(), O_RDWR | O_CLOEXEC), path)
+	{
 	}
 
 	// The first that there is and that nobody reads.
@@ -66,13 +81,13 @@ public:
 		throw std::runtime_error("no /dev/rtshm that nobody reads");
 	}
 
-	int fd() const { return fd_; }
+	int fd() const { return file_.fd(); }
 
 	rtshm_info info() const
 	{
 		rtshm_info info;
 
-		if (ioctl(fd_, RTSHM_IOC_INFO, &info) < 0)
+		if (ioctl(fd(), RTSHM_IOC_INFO, &info) < 0)
 			throw failure("RTSHM_IOC_INFO");
 		if (info.abi_version != RTSHM_ABI_VERSION)
 			throw std::runtime_error("the module speaks ABI version " +
@@ -81,7 +96,7 @@ public:
 	}
 
 private:
-	int fd_;
+	File file_;
 };
 
 // A window of the region, mapped.
@@ -110,41 +125,39 @@ class Consumer {
 public:
 	explicit Consumer(Device device) : Consumer(device.info(), std::move(device)) {}
 
-	// Sleeps until there is something to pop; returns false where a signal or the time ended that.
-	bool wait(const timespec *timeout, const sigset_t *signals) const
+	// Sleeps until there is something to pop or to read from other, or the time is over; returns
+	// whether it is the other.
+	bool wait(const File &other, int timeout) const
 	{
-		pollfd poll{device_.fd(), POLLIN, 0};
-		int count = ppoll(&poll, 1, timeout, signals);
+		pollfd fds[] = {{device_.fd(), POLLIN, 0}, {other.fd(), POLLIN, 0}};
 
-		if (count < 0 && errno != EINTR)
+		if (poll(fds, 2, timeout) < 0 && errno != EINTR)
 			throw failure("poll");
-		if (count <= 0)
-			return false;
-		if (poll.revents & POLLERR)
+		if (fds[0].revents & POLLERR)
 			throw std::runtime_error("the kernel has found this consumer faulty");
-		if (!(poll.revents & POLLIN))
+		// With POLLIN, there still is something to pop.
+		if (fds[0].revents && !(fds[0].revents & POLLIN))
 			throw std::runtime_error("the card was taken away");
-		return true;
+		return fds[1].revents != 0;
 	}
 
-	// Calls handle(record) with the next record, in place, and gives it back; returns whether
-	// there was one.
-	template <typename Handle> bool pop(Handle handle)
+	// Calls handle(record) with each record that there is now, in place, and gives it back, until
+	// it returns false.
+	template <typename Handle> void pop(Handle handle)
 	{
-		if (readable_ == 0)
-			readable_ = rtshm_readable(producer(), read_count_);
-		if (readable_ == 0)
-			return false;
+		__u64 readable = rtshm_readable(producer(), read_count_);
 
-		const rtshm_header *record = rtshm_record(ring_.start(), capacity_, read_count_);
-		__u64 len = rtshm_record_len(record);
+		for (bool more = true; readable && more;) {
+			const rtshm_header *record =
+				rtshm_record(ring_.start(), capacity_, read_count_);
+			__u64 len = rtshm_record_len(record);
 
-		handle(*record);
-		readable_ -= len;
-		read_count_ += len;
-		// From here on the record is the kernel's.
-		rtshm_release(page(), read_count_);
-		return true;
+			more = handle(*record);
+			readable -= len;
+			read_count_ += len;
+			// From here on the record is the kernel's.
+			rtshm_release(page(), read_count_);
+		}
 	}
 
 private:
@@ -171,7 +184,6 @@ private:
 	__u64 capacity_;
 	Window first_, second_, ring_;
 	__u64 read_count_;
-	__u64 readable_ = 0;
 };
 
 // What becomes of the records.
@@ -181,7 +193,8 @@ public:
 
 	bool is_done() const { return done_; }
 
-	void take(const rtshm_header &record)
+	// Returns whether there is more to come.
+	bool take(const rtshm_header &record)
 	{
 		unsigned long long position = record.position;
 
@@ -226,6 +239,7 @@ public:
 			// A later module's.
 			break;
 		}
+		return !done_;
 	}
 
 	void flush() const
@@ -269,24 +283,33 @@ private:
 	__u32 channels_ = 0;
 };
 
-volatile std::sig_atomic_t told_to_stop;
-
-void run(Consumer &consumer, Recorder &recorder, const sigset_t *signals)
+// Signals as something to read.
+File signals_to_stop()
 {
-	const timespec now{};
-	auto drain = [&] {
-		while (!recorder.is_done() &&
-		       consumer.pop([&](const rtshm_header &record) { recorder.take(record); })) {
-		}
-	};
+	sigset_t stop;
 
-	while (!told_to_stop && !recorder.is_done()) {
-		consumer.wait(nullptr, signals);
-		drain();
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, nullptr);
+	return {signalfd(-1, &stop, SFD_CLOEXEC), "signalfd"};
+}
+
+void run(Consumer &consumer, bool once)
+{
+	const File signals = signals_to_stop();
+	Recorder recorder(once);
+	auto take = [&](const rtshm_header &record) { return recorder.take(record); };
+
+	for (bool told_to_stop = false; !told_to_stop && !recorder.is_done();) {
+		told_to_stop = consumer.wait(signals, -1);
+		consumer.pop(take);
 	}
-	// poll() makes the kernel write what it has kept because the ring was full.
-	if (!recorder.is_done() && consumer.wait(&now, nullptr))
-		drain();
+	if (!recorder.is_done()) {
+		// What the kernel has kept because the ring was full it writes when it is polled.
+		consumer.wait(signals, 0);
+		consumer.pop(take);
+	}
 	recorder.flush();
 }
 
@@ -302,24 +325,10 @@ int main(int argc, char **argv)
 		std::fprintf(stderr, "Usage: %s [--once] [DEVICE] > FILE\n", argv[0]);
 		return 1;
 	}
-
-	// The signals come while it sleeps and at no other time, so that none is missed.
-	sigset_t blocked, before;
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigprocmask(SIG_BLOCK, &blocked, &before);
-	struct sigaction action {};
-	action.sa_handler = [](int) { told_to_stop = 1; };
-	sigaction(SIGINT, &action, nullptr);
-	sigaction(SIGTERM, &action, nullptr);
-
 	try {
 		Consumer consumer(arguments.size() > once ? Device(std::string(arguments[once])) :
 							    Device::first());
-		Recorder recorder(once);
-
-		run(consumer, recorder, &before);
+		run(consumer, once);
 	} catch (const std::exception &error) {
 		std::fprintf(stderr, "%s\n", error.what());
 		return 1;

@@ -31,23 +31,30 @@ fn record(mut consumer: Consumer, mut recorder: Recorder) -> Result<()> {
     let signals = SignalFd::new(&signals)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    // Edge-triggered, it tells once of what is there: all of that is to be popped.
+    // Edge-triggered, it tells once of what is there: it is not asked to wait before all is popped.
     let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
     epoll.add(&consumer, EpollEvent::new(edge, CARD))?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
 
-    let mut told_to_stop = false;
+    let (mut is_ready, mut told_to_stop) = (false, false);
     while !told_to_stop && !recorder.is_done() {
         let mut events = [EpollEvent::empty(); 2];
-        let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
+        let timeout = match is_ready {
+            true => EpollTimeout::ZERO,
+            false => EpollTimeout::NONE,
+        };
+        let count = match epoll.wait(&mut events, timeout) {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
         for event in &events[..count] {
             match event.data() {
-                CARD => recorder.drain(&mut consumer)?,
+                CARD => is_ready = true,
                 _ => told_to_stop = true,
             }
+        }
+        if is_ready {
+            is_ready = !recorder.drain(&mut consumer)?;
         }
     }
     recorder.finish(consumer)

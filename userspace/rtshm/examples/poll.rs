@@ -44,6 +44,7 @@ fn record(mut consumer: Consumer, mut recorder: Recorder) -> Result<()> {
             Err(errno) => return Err(errno.into()),
         }
         let told_to_stop = fds[1].any() == Some(true);
+        // What is left makes the next poll() return at once.
         recorder.drain(&mut consumer)?;
         if told_to_stop {
             break;

@@ -36,9 +36,10 @@ async fn record(consumer: Consumer, mut recorder: Recorder) -> Result<()> {
         tokio::select! {
             guard = consumer.ready_mut(interest) => {
                 let mut guard = guard?;
-                recorder.drain(guard.get_inner_mut())?;
-                // All is popped; what came since is told anew.
-                guard.clear_ready();
+                if recorder.drain(guard.get_inner_mut())? {
+                    // What came since is told anew.
+                    guard.clear_ready();
+                }
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,

@@ -59,18 +59,26 @@ impl Recorder {
         self.done
     }
 
-    /// Writes all that is there now.
+    /// Writes what is there, a full ring at most; returns whether there is nothing left.
     ///
     /// Whoever polls the device finds out here, from [`Consumer::wait`], what `POLLERR` and `POLLHUP`
     /// mean; and as that is a `poll()`, nothing that the kernel has kept stays behind.
-    pub(crate) fn drain(&mut self, consumer: &mut Consumer) -> Result<()> {
-        while !self.done && consumer.wait(Some(Duration::ZERO))? {
-            while !self.done {
-                let Some(event) = consumer.pop()? else { break };
+    pub(crate) fn drain(&mut self, consumer: &mut Consumer) -> Result<bool> {
+        // A record takes 64 bytes at least. With no bound, one whose output is slow would never come to
+        // look for signals.
+        for _ in 0..consumer.capacity() / 64 {
+            if self.done {
+                return Ok(true);
+            }
+            if let Some(event) = consumer.pop()? {
                 self.write(&event)?;
+                continue;
+            }
+            if !consumer.wait(Some(Duration::ZERO))? {
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Writes what was played until now, and ends.

@@ -54,11 +54,11 @@ macro_rules! each {
 }
 
 each! {
-    C: c_once once c_stopped stopped c_loses loses c_refused refused;
-    CXX: cxx_once once cxx_stopped stopped cxx_loses loses cxx_refused refused;
-    POLL: poll_once once poll_stopped stopped poll_loses loses poll_refused refused;
-    EPOLL: epoll_once once epoll_stopped stopped epoll_loses loses epoll_refused refused;
-    TOKIO: tokio_once once tokio_stopped stopped tokio_loses loses tokio_refused refused;
+    C: c_once once c_stopped stopped c_loses loses c_behind behind c_refused refused;
+    CXX: cxx_once once cxx_stopped stopped cxx_loses loses cxx_behind behind cxx_refused refused;
+    POLL: poll_once once poll_stopped stopped poll_loses loses poll_behind behind poll_refused refused;
+    EPOLL: epoll_once once epoll_stopped stopped epoll_loses loses epoll_behind behind epoll_refused refused;
+    TOKIO: tokio_once once tokio_stopped stopped tokio_loses loses tokio_behind behind tokio_refused refused;
 }
 
 impl Example {
@@ -205,14 +205,24 @@ fn loses(example: Example) -> Result<()> {
     let (written, said) = running.finish()?;
     let lost = module::status()?.lost_frames - before.lost_frames;
 
+    let expected = material.by_aplay(setup.period).expected;
+    check_loss(&written, &expected, &said, lost)
+}
+
+/// Checks that all that was lost is told, and silent, and that the rest is right.
+fn check_loss(written: &[u32], expected: &[u32], said: &str, lost: u64) -> Result<()> {
     let told: u64 = said
         .lines()
         .filter_map(|line| line.strip_suffix(" frames lost")?.split(": ").nth(1))
         .map(|frames| frames.parse::<u64>().context("a number"))
         .sum::<Result<_>>()?;
     ensure!(told == lost, "{lost} frames were lost: {said}");
-    let expected = material.by_aplay(setup.period).expected;
-    ensure!(written.len() == expected.len(), "{said}");
+    ensure!(
+        written.len() == expected.len(),
+        "{} samples instead of {}: {said}",
+        written.len(),
+        expected.len()
+    );
     let mut silent = 0;
     for (frame, expected) in written.chunks(2).zip(expected.chunks(2)) {
         if frame != expected {
@@ -224,6 +234,32 @@ fn loses(example: Example) -> Result<()> {
         silent == lost,
         "{silent} frames of silence for {lost} that were lost"
     );
+    Ok(())
+}
+
+/// It stands still until the ring is full and the stream pauses, and is told to stop then: what is in
+/// the ring comes, and what the kernel has kept.
+fn behind(example: Example) -> Result<()> {
+    module::ready_with("ring_kib=64")?;
+    let running = Running::start(example, &[])?;
+    let material = noise(Format::S16LE, 2, 16_000, 6);
+    let before = module::status()?;
+    running.signal(Signal::SIGSTOP)?;
+    let app = App::open(&Setup::of(&material))?;
+    app.write(&material)?;
+    wait_until("a loss", || {
+        Ok(module::status()?.lost_frames > before.lost_frames + 1_000)
+    })?;
+    app.pcm.pause(true)?;
+    running.signal(Signal::SIGTERM)?;
+    running.signal(Signal::SIGCONT)?;
+    let (written, said) = running.finish()?;
+    let after = module::status()?;
+    let lost = after.lost_frames - before.lost_frames;
+    let played = after.frames - before.frames + lost;
+    let expected = material.expected_at(0, played).context("too much")?;
+    check_loss(&written, expected, &said, lost)?;
+    ensure!(said.to_lowercase().contains("pause"), "{said}");
     Ok(())
 }
 
