@@ -3,7 +3,7 @@
 //! The position as ALSA is told it: modulo the buffer.
 //!
 //! ALSA cannot see a whole buffer go by between two looks, since the pointer is where it was. So it is
-//! told all but a frame of it, and the rest at its next look.
+//! told all but a frame of it, and the rest when it looks again.
 //!
 //! Pure arithmetic, tested on the host.
 

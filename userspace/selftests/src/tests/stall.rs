@@ -7,9 +7,11 @@
 //! card of its own, and leaves what became of it for the others. Needs `scripts/vm`, without
 //! `--icount`.
 
-use std::collections::BTreeSet;
+mod account;
+mod recorded;
+mod streams;
+
 use std::fs;
-use std::ops::Range;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::thread;
@@ -19,20 +21,22 @@ use alsa::pcm::Format;
 use alsa::Direction;
 use alsa_sys as sys;
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use nix::errno::Errno;
 use rtshm::{Consumer, Device, State};
 
+use self::account::{account, accounts, check_one_loss, frame};
+use self::recorded::check_recording;
+use self::streams::{check_xrun, read_on, write_on, Follower, Nonstop};
 use super::instances::{card_id, node};
 use super::tracing::{Traced, Tracer};
 use crate::app::Setup;
 use crate::harness::Test;
 use crate::machine;
-use crate::material::{noise, numbered, Material};
+use crate::material::{noise, numbered};
 use crate::module;
 use crate::raw_pcm::RawPcm;
 use crate::recording::{open_on, Microphone};
-use crate::tape::{attach_to, pop_all, summary, Change, Entry, Recorder};
-use crate::time::{frames, nanos, now, sleep_ms, SECOND};
+use crate::tape::{attach_to, pop_all, Entry, Recorder};
+use crate::time::{now, sleep_ms, SECOND};
 
 /// Seconds that the machine stands still: longer than any watchdog of the kernel's waits, and than
 /// its clock's 32 bits would last at 100 MHz.
@@ -188,321 +192,6 @@ fn stalled(tracer: &Tracer) -> Result<Stalled> {
     })
 }
 
-/// A stream as its consumer was told it: each frame was delivered or is lost, in order and in time.
-struct Account {
-    channels: usize,
-    rate: u32,
-    changes: Vec<Change>,
-    /// The first position of each chunk, and its samples.
-    chunks: Vec<(u64, Vec<u32>)>,
-    lost: Vec<Range<u64>>,
-    text: String,
-}
-
-/// Takes a tape apart into streams, each from its beginning.
-fn accounts(tape: &[Entry]) -> Result<Vec<Account>> {
-    tape.split_inclusive(Entry::is_end)
-        .map(|entries| Account::of(entries).with_context(|| summary(tape)))
-        .collect()
-}
-
-/// The one stream of a tape.
-fn account(tape: &[Entry]) -> Result<Account> {
-    let mut accounts = accounts(tape)?;
-    let account = accounts.pop().context("nothing was told")?;
-    ensure!(
-        accounts.is_empty(),
-        "more than one stream: {}",
-        account.text
-    );
-    Ok(account)
-}
-
-impl Account {
-    fn of(entries: &[Entry]) -> Result<Self> {
-        let Some(Entry::Format {
-            format,
-            position: 0,
-            resync: false,
-        }) = entries.first()
-        else {
-            bail!("it does not begin with its format");
-        };
-        let mut account = Self {
-            channels: format.channels as usize,
-            rate: format.rate,
-            changes: Vec::new(),
-            chunks: Vec::new(),
-            lost: Vec::new(),
-            text: summary(entries),
-        };
-        let mut position = 0;
-        // Since when and from where the stream runs.
-        let mut line = None;
-        let mut last = 0;
-        for entry in &entries[1..] {
-            let (at, time, count) = match *entry {
-                Entry::State {
-                    state,
-                    position: at,
-                    time,
-                    resync: false,
-                } => {
-                    account.changes.push(Change {
-                        state,
-                        position: at,
-                        time,
-                    });
-                    match state {
-                        State::Start | State::Resume => line = Some((at, time)),
-                        State::Drain => {}
-                        _ => line = None,
-                    }
-                    (at, time, 0)
-                }
-                Entry::Audio { chunk, ref samples } => {
-                    ensure!(
-                        samples.len() as u64 == chunk.frames * u64::from(format.channels),
-                        "{chunk:?} with {} samples",
-                        samples.len()
-                    );
-                    account.chunks.push((chunk.position, samples.clone()));
-                    (chunk.position, chunk.time_stamp, chunk.frames)
-                }
-                Entry::Lost {
-                    position: at,
-                    frames,
-                    time,
-                    spans_streams: false,
-                } => {
-                    account.lost.push(at..at + frames);
-                    (at, time, frames)
-                }
-                _ => bail!("{entry:?} where it cannot be"),
-            };
-            ensure!(at == position, "something at {at}, {position} is next");
-            if count == 0 {
-                ensure!(time >= last, "at {at} from {last} back to {time} ns");
-            } else {
-                let Some((from, since)) = line else {
-                    bail!("sound at {at} while the stream stands still");
-                };
-                let due = since + nanos(at - from, format.rate);
-                ensure!(time.abs_diff(due) <= 1, "at {at}: {time} ns, due at {due}");
-                position += count;
-            }
-            last = time.max(last);
-        }
-        Ok(account)
-    }
-
-    fn check_states(&self, expected: &[State]) -> Result<()> {
-        let states: Vec<_> = self.changes.iter().map(|change| change.state).collect();
-        ensure!(states == expected, "{states:?}: {}", self.text);
-        Ok(())
-    }
-
-    /// Checks that it ended, by force, where its clock was, to the frame.
-    fn check_length(&self) -> Result<()> {
-        let [start, stop] = self.changes[..] else {
-            bail!("no start and stop: {}", self.text);
-        };
-        let due = frames(stop.time - start.time, self.rate);
-        ensure!(stop.position == due, "{stop:?} instead of {due}");
-        Ok(())
-    }
-
-    /// Checks what was delivered, all of it, against the samples of each frame.
-    fn check_sound<'a>(&self, expected: impl Fn(u64) -> &'a [u32]) -> Result<()> {
-        for (first, samples) in &self.chunks {
-            for (position, got) in (*first..).zip(samples.chunks_exact(self.channels)) {
-                let expected = expected(position);
-                ensure!(
-                    got == expected,
-                    "at {position} {got:x?} instead of {expected:x?}: {}",
-                    self.text
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that this was delivered, all of it.
-    fn check_all_of(&self, material: &Material) -> Result<()> {
-        ensure!(self.lost.is_empty(), "lost: {}", self.text);
-        let end = self.changes.last().map_or(0, |change| change.position);
-        ensure!(
-            end == material.frames(),
-            "{end} of {} frames",
-            material.frames()
-        );
-        self.check_sound(|position| frame(material, position))
-    }
-
-    /// The first frame from `from` on that has these samples.
-    fn find(&self, from: u64, frame: &[u32]) -> Option<u64> {
-        self.chunks
-            .iter()
-            .flat_map(|(first, samples)| (*first..).zip(samples.chunks_exact(self.channels)))
-            .find(|(position, samples)| *position >= from && *samples == frame)
-            .map(|(position, _)| position)
-    }
-}
-
-/// A frame of the material's.
-fn frame(material: &Material, position: u64) -> &[u32] {
-    // A frame beyond the end is none that was played.
-    material.expected_at(position, 1).unwrap_or(&[])
-}
-
-/// A player that does not stop for want of sound.
-struct Nonstop {
-    pcm: RawPcm,
-    recorder: Recorder,
-    /// What is written after the stall.
-    new: Material,
-    /// Where the card's pointer was among the frames of the buffer: between two times.
-    pointer: Option<(u64, u64, u64)>,
-    /// Frames that were written or passed over, up to the new ones.
-    ahead: u64,
-}
-
-impl Nonstop {
-    fn start(pcm: RawPcm, recorder: Recorder, old: &Material, new: Material) -> Result<Self> {
-        let written = pcm.write(&old.bytes)?;
-        ensure!(written as u64 == old.frames(), "{written} frames written");
-        pcm.start()?;
-        Ok(Self {
-            pcm,
-            recorder,
-            new,
-            pointer: None,
-            ahead: written as u64,
-        })
-    }
-
-    fn buffer(&self) -> u64 {
-        self.pcm.setup().buffer.into()
-    }
-
-    /// Looks where ALSA says it is; it is told a whole buffer in two looks.
-    fn look(&mut self) -> Result<()> {
-        let state = self.pcm.state();
-        ensure!(state == sys::SND_PCM_STATE_RUNNING, "state {state}");
-        self.pcm.avail()?;
-        let before = now();
-        let avail = self.pcm.avail()? as u64;
-        let pointer = (self.ahead + avail) % self.buffer();
-        self.pointer = Some((before, pointer, now()));
-        Ok(())
-    }
-
-    /// Writes the new sound half a buffer ahead of the card, and waits until it is played.
-    fn renew(&mut self) -> Result<()> {
-        let half = self.buffer() / 2;
-        let passed = self.pcm.avail()? - half as usize;
-        ensure!(self.pcm.forward(passed)? == passed, "cannot go forward");
-        self.ahead += passed as u64;
-        let written = self.pcm.write(&self.new.bytes)?;
-        ensure!(
-            written as u64 == self.new.frames(),
-            "{written} frames written"
-        );
-        let rate = self.pcm.setup().rate;
-        sleep_ms(nanos(half + self.new.frames(), rate) / 1_000_000 + 500);
-        Ok(())
-    }
-
-    /// Stops, and checks all but the sound. Returns the account, and where the new sound began.
-    fn stop(self) -> Result<(Account, u64)> {
-        let buffer = self.buffer();
-        self.pcm.stop()?;
-        let account = account(&self.recorder.finish()?)?;
-        account.check_states(&[State::Start, State::Stop])?;
-        account.check_length()?;
-        let start = account.changes[0].time;
-        if let Some((before, pointer, after)) = self.pointer {
-            let (least, most) = (
-                frames(before - start, account.rate),
-                frames(after - start, account.rate),
-            );
-            ensure!(
-                (pointer + buffer - least % buffer) % buffer <= most - least,
-                "ALSA's pointer at {pointer} of {buffer} between {least} and {most}"
-            );
-        }
-        let resumed = account.lost.first().context("nothing is lost")?.end;
-        // The first samples of all noise are the same.
-        let begin = account
-            .find(resumed, frame(&self.new, 20))
-            .and_then(|position| position.checked_sub(20))
-            .with_context(|| format!("the new sound did not come: {}", account.text))?;
-        ensure!(
-            begin % buffer == self.ahead % buffer,
-            "the new sound at {begin}, which is not at {} of {buffer}",
-            self.ahead
-        );
-        Ok((account, begin))
-    }
-}
-
-/// Checks that the stall is one loss, of all but what the buffer holds: a tick delivers no more.
-fn check_one_loss(account: &Account, buffer: u64) -> Result<()> {
-    ensure!(account.lost.len() == 1, "{}", account.text);
-    let lost = account.lost[0].end - account.lost[0].start;
-    ensure!(
-        lost >= at_least(account.rate) - buffer,
-        "{lost} frames lost: {}",
-        account.text
-    );
-    Ok(())
-}
-
-/// A player that writes until it cannot, in a thread; returns what it wrote, in frames, and why it
-/// ended.
-fn write_on(pcm: RawPcm, material: Material) -> Result<(RawPcm, u64, Errno)> {
-    let setup = *pcm.setup();
-    let mut written = 0;
-    for piece in material
-        .bytes
-        .chunks(setup.period as usize * setup.frame_bytes())
-    {
-        let mut rest = piece;
-        while !rest.is_empty() {
-            match pcm.write(rest) {
-                Ok(frames) => {
-                    written += frames as u64;
-                    rest = &rest[frames * setup.frame_bytes()..];
-                }
-                Err(errno) => return Ok((pcm, written, errno)),
-            }
-        }
-    }
-    bail!("all was written");
-}
-
-/// A recorder that reads until it cannot; returns what it read, and why it ended.
-fn read_on(pcm: RawPcm) -> (RawPcm, Vec<u8>, Errno) {
-    let setup = *pcm.setup();
-    let frame = setup.frame_bytes();
-    let mut bytes = Vec::new();
-    let mut piece = vec![0; setup.period as usize * frame];
-    loop {
-        match pcm.read(&mut piece) {
-            Ok(frames) => bytes.extend_from_slice(&piece[..frames * frame]),
-            Err(errno) => return (pcm, bytes, errno),
-        }
-    }
-}
-
-/// Checks that the application is told that it was late.
-fn check_xrun(pcm: &RawPcm, errno: Errno) -> Result<()> {
-    let state = pcm.state();
-    ensure!(errno == Errno::EPIPE, "{errno}");
-    ensure!(state == sys::SND_PCM_STATE_XRUN, "state {state}");
-    Ok(())
-}
-
 /// The application is late, after everything that it had written was played; it begins anew.
 fn playing(card: Card) -> Result<Check> {
     // Full before it starts: the stall is to be what makes it late.
@@ -537,14 +226,6 @@ fn playing(card: Card) -> Result<Check> {
         last.check_states(&[State::Start, State::Drain, State::Stop])?;
         last.check_all_of(&second)
     }))
-}
-
-/// The numbers of [`numbered`] frames, 0 for silence.
-fn numbers(bytes: &[u8]) -> Vec<u32> {
-    bytes
-        .chunks_exact(4)
-        .map(|frame| u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]))
-        .collect()
 }
 
 /// A player that goes round its buffer, and two who record it: one is late, the other goes on, too.
@@ -619,87 +300,6 @@ fn recorded(card: Card) -> Result<Check> {
         }
         Ok(())
     }))
-}
-
-/// Checks that a recording is a part of what was played from `from` on, by number, up to its end where
-/// it is silent in the end; silence may come before.
-fn check_recording(bytes: &[u8], played: &[u32], from: u64) -> Result<()> {
-    let numbers = numbers(bytes);
-    let silent = numbers.iter().take_while(|&&number| number == 0).count();
-    let sound = &numbers[silent..];
-    let after = sound
-        .iter()
-        .rev()
-        .take_while(|&&number| number == 0)
-        .count();
-    let sound = &sound[..sound.len() - after];
-    ensure!(sound.len() > 4_800, "{} frames of sound", sound.len());
-    let starts: BTreeSet<usize> = (from as usize..played.len())
-        .filter(|&at| played[at] == sound[0])
-        .collect();
-    let fits = |at: &usize| {
-        let rest = &played[*at..];
-        rest.starts_with(sound) && (after == 0 || rest.len() == sound.len())
-    };
-    if starts.iter().any(fits) {
-        return Ok(());
-    }
-    let odd = sound
-        .windows(2)
-        .position(|pair| pair[1] != pair[0] + 1)
-        .map(|at| (at, sound[at], sound[at + 1]));
-    bail!(
-        "{silent} silent frames, {} from {} on, {after} silent ones: nowhere in what was played from \
-         {from} to {}; the first that is odd: {odd:?}",
-        sound.len(),
-        sound[0],
-        played.len()
-    );
-}
-
-/// A recorder that does not stop when nobody reads.
-struct Follower {
-    pcm: RawPcm,
-    started: (u64, u64),
-}
-
-impl Follower {
-    fn start(pcm: RawPcm) -> Result<Self> {
-        let before = now();
-        pcm.start()?;
-        Ok(Self {
-            pcm,
-            started: (before, now()),
-        })
-    }
-
-    /// Checks that it is as long as it took, as far as ALSA can tell: modulo the buffer. Nothing was
-    /// read yet. ALSA is told a whole buffer in two looks.
-    fn look(&mut self) -> Result<()> {
-        let state = self.pcm.state();
-        ensure!(state == sys::SND_PCM_STATE_RUNNING, "state {state}");
-        let setup = self.pcm.setup();
-        let (rate, buffer) = (setup.rate, u64::from(setup.buffer));
-        self.pcm.avail()?;
-        let before = now();
-        let pointer = self.pcm.avail()? as u64 % buffer;
-        let after = now();
-        // A frame at each end of a silence.
-        let least = frames(before - self.started.1, rate) - 2;
-        let most = frames(after - self.started.0, rate) + 2;
-        ensure!(
-            (pointer + buffer - least % buffer) % buffer <= most - least,
-            "{pointer} of {buffer} recorded in the time for {least} to {most}"
-        );
-        Ok(())
-    }
-
-    /// Reads what is recorded from now on.
-    fn listen(self) -> Result<Microphone> {
-        let avail = self.pcm.avail()?;
-        ensure!(self.pcm.forward(avail)? == avail, "cannot go forward");
-        Ok(Microphone::listen(self.pcm, self.started))
-    }
 }
 
 /// Two record where nobody plays, and a consumer waits.
