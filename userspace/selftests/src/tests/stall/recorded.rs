@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{bail, ensure, Result};
 
-/// The numbers of [`numbered`] frames, 0 for silence.
+/// The numbers of [`numbered`](crate::material::numbered) frames, 0 for silence.
 fn numbers(bytes: &[u8]) -> Vec<u32> {
     bytes
         .chunks_exact(4)
