@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod convert;
 mod exit;
+mod follow;
 mod list;
 mod notes;
 mod pcm;
@@ -16,6 +17,7 @@ mod sink;
 mod status;
 mod stdout;
 mod summary;
+mod sync;
 mod table;
 mod volume;
 

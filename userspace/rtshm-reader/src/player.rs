@@ -26,6 +26,7 @@
 //! Times are `CLOCK_MONOTONIC` in nanoseconds. Nothing here sleeps or asks for the time.
 
 mod output;
+mod pace;
 
 use rtshm::{Chunk, Consumer, Format, Kind, Lost, State};
 
@@ -33,6 +34,7 @@ use crate::clock::SECOND;
 use crate::notes::Notes;
 use crate::sink::{Opener, Sink};
 use crate::summary::Summary;
+use crate::sync::Sync;
 use crate::volume::Volume;
 
 use self::output::Open;
@@ -138,6 +140,10 @@ pub(crate) struct Player<O: Opener> {
     late: bool,
     /// What samples are brought to before they are written, where that is wanted.
     volume: Option<Volume>,
+    /// What keeps the virtual card and the sink together, where that is wanted.
+    sync: Option<Sync>,
+    /// Whether it was told that the virtual card's clock does not follow.
+    refused: bool,
     summary: Summary,
     notes: Notes,
 }
@@ -163,6 +169,8 @@ impl<O: Opener> Player<O> {
             owed: 0,
             late: false,
             volume,
+            sync: None,
+            refused: false,
             summary,
             notes,
         }
@@ -193,6 +201,7 @@ impl<O: Opener> Player<O> {
     /// Those of [`Consumer::pop`], and [`OpenError::Unfit`](crate::sink::OpenError::Unfit).
     pub(crate) fn step(&mut self, consumer: &mut Consumer, now: u64) -> anyhow::Result<Wait> {
         self.keep_time(consumer, now)?;
+        self.keep_pace(consumer, now);
         if self.phase == Phase::Playing && consumer.unread()? > consumer.capacity() / 2 {
             // Nobody has looked for long.
             self.late = true;
@@ -374,6 +383,9 @@ impl<O: Opener> Player<O> {
         if lost.frames <= open.latency() && !lost.spans_streams {
             // What follows keeps its time.
             self.owed = self.owed.saturating_add(lost.frames);
+            if let Some(sync) = &mut self.sync {
+                sync.skips(lost.frames);
+            }
         } else {
             self.late = true;
             self.top_up(now);
@@ -392,7 +404,10 @@ impl<O: Opener> Player<O> {
             _ if !self.active => return Taken::Homeless,
             _ => {}
         }
+        self.note_time(chunk);
         if self.is_stale(chunk, now) {
+            self.displace();
+            self.note_progress(chunk, frames);
             return self.discard(frames);
         }
         while self.written < frames {
@@ -401,6 +416,7 @@ impl<O: Opener> Player<O> {
             };
             self.summary.frames_out += count;
             self.written += count;
+            self.note_progress(chunk, self.written);
             self.filled(count, now);
             if count < offered {
                 self.start_if_filling(now);
@@ -482,6 +498,9 @@ impl<O: Opener> Player<O> {
     fn begin(&mut self, consumer: &mut Consumer, now: u64) -> anyhow::Result<()> {
         self.active = true;
         self.count_stream();
+        if let Some(sync) = &mut self.sync {
+            sync.new_stream();
+        }
         match self.phase {
             Phase::Idle => self.open(consumer, now)?,
             Phase::Silent { .. } => {

@@ -57,6 +57,9 @@ impl<O: Opener> Player<O> {
                 self.summary.format_out = Some(setup.clone());
                 self.late = matches!(self.phase, Phase::Lost { .. });
                 self.sink = Some(Open { sink, format });
+                if let Some(sync) = &mut self.sync {
+                    sync.opened(format.rate, format.chunk_frames);
+                }
                 self.phase = Phase::Filling { filled: 0 };
                 Ok(())
             }
@@ -138,6 +141,7 @@ impl<O: Opener> Player<O> {
         if let Some(queued) = self.try_sink(now, Sink::queued) {
             let latency = self.sink.as_ref().map_or(0, Open::latency);
             self.owed = self.owed.max(latency.saturating_sub(queued));
+            self.displace();
         }
     }
 
@@ -179,6 +183,9 @@ impl<O: Opener> Player<O> {
         self.summary.sink_xruns += 1;
         self.notes.detail(format_args!("xrun of the sound card"));
         self.owed = 0;
+        if let Some(sync) = &mut self.sync {
+            sync.restarted();
+        }
         let Some(open) = &mut self.sink else {
             return;
         };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::fake::Fake;
 use crate::player::*;
-use crate::sink::{Broken, OpenError, Setup};
+use crate::sink::{Broken, OpenError, Reading, Setup};
 use crate::summary::RingUse;
 
 pub(super) const RATE: u32 = 48_000;
@@ -118,6 +118,10 @@ impl Sink for FakeSink {
 
     fn delay(&mut self) -> Result<u64, Broken> {
         self.queued()
+    }
+
+    fn reading(&mut self) -> Option<Reading> {
+        None
     }
 
     fn reset(&mut self) -> Result<(), Broken> {
