@@ -74,6 +74,8 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::hours(),
         tests::suspend(),
         tests::load(),
+        tests::drift(),
+        tests::soak(),
     ]
     .concat();
     match tests.iter().find(|test| test.name == name) {

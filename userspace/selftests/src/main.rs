@@ -81,6 +81,10 @@ enum Suite {
     Hours,
     /// The machine's devices are suspended; needs a root that survives it
     Suspend,
+    /// rtshm-reader on a card whose clock drifts, with --icount
+    Drift,
+    /// The same for a day, with --icount
+    Soak,
     /// As much as the card can carry, and what it costs; with --icount
     Load,
 }
@@ -94,13 +98,21 @@ impl Suite {
             Self::Hours => tests::hours(),
             Self::Suspend => tests::suspend(),
             Self::Load => tests::load(),
+            Self::Drift => tests::drift(),
+            Self::Soak => tests::soak(),
         }
     }
 
     /// What the machine needs before the first test.
     fn get_ready(self) -> anyhow::Result<()> {
         match self {
-            Self::Card | Self::Allocations | Self::Hours | Self::Suspend | Self::Load => Ok(()),
+            Self::Card
+            | Self::Allocations
+            | Self::Hours
+            | Self::Suspend
+            | Self::Load
+            | Self::Drift
+            | Self::Soak => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -114,7 +126,8 @@ impl Suite {
             Self::Load => Duration::from_secs(1800),
             Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.
-            Self::Hours => Duration::from_secs(24 * 3600),
+            Self::Hours | Self::Drift => Duration::from_secs(24 * 3600),
+            Self::Soak => Duration::from_secs(48 * 3600),
         }
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Settings {
     /// Let each storm last so long, rather than a number of rounds and some seconds at most
     #[arg(long, value_name = "SECONDS")]
     pub(crate) storm_seconds: Option<u64>,
+
+    /// Let each test of the suite soak last so long
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) soak_hours: Option<f64>,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -62,6 +66,7 @@ impl Settings {
             self.storm_seconds
                 .map(|seconds| format!("--storm-seconds={seconds}")),
         );
+        arguments.extend(self.soak_hours.map(|hours| format!("--soak-hours={hours}")));
         arguments
     }
 }
