@@ -23,7 +23,7 @@
 const PPM: f64 = 1e-6;
 
 /// Bounds of the memory, in seconds.
-const MEMORY: (f64, f64) = (4.5, 60.0);
+const MEMORY: (f64, f64) = (10.0, 60.0);
 
 /// Noise that the rate may have, which decides about the memory.
 const NOISE: f64 = 0.2 * PPM;

@@ -12,6 +12,7 @@ mod notes;
 mod pcm;
 mod play;
 mod player;
+mod resample;
 mod signals;
 mod sink;
 mod status;

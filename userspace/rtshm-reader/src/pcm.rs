@@ -6,6 +6,7 @@
 //! it, and the other half takes what comes early. The card is never waited for in here; it is set
 //! to non-blocking.
 
+mod mixer;
 mod position;
 mod setup;
 
@@ -124,6 +125,10 @@ fn why_not_open(name: &str, errno: Errno) -> String {
 
 impl Opener for PcmOpener {
     type Sink = PcmSink;
+
+    fn is_clock_ours(&self) -> bool {
+        mixer::is_clock_ours(self.own_card).unwrap_or(true)
+    }
 
     fn open(&mut self, format: &Format) -> Result<PcmSink, OpenError> {
         let pcm = self.open_pcm()?;

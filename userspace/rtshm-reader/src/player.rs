@@ -34,10 +34,10 @@ use crate::clock::SECOND;
 use crate::notes::Notes;
 use crate::sink::{Opener, Sink};
 use crate::summary::Summary;
-use crate::sync::Sync;
 use crate::volume::Volume;
 
 use self::output::Open;
+use self::pace::Pace;
 
 /// How long silence is played after a stream.
 const LINGER: u64 = SECOND / 2;
@@ -141,9 +141,7 @@ pub(crate) struct Player<O: Opener> {
     /// What samples are brought to before they are written, where that is wanted.
     volume: Option<Volume>,
     /// What keeps the virtual card and the sink together, where that is wanted.
-    sync: Option<Sync>,
-    /// Whether it was told that the virtual card's clock does not follow.
-    refused: bool,
+    pace: Option<Pace>,
     summary: Summary,
     notes: Notes,
 }
@@ -169,8 +167,7 @@ impl<O: Opener> Player<O> {
             owed: 0,
             late: false,
             volume,
-            sync: None,
-            refused: false,
+            pace: None,
             summary,
             notes,
         }
@@ -383,8 +380,8 @@ impl<O: Opener> Player<O> {
         if lost.frames <= open.latency() && !lost.spans_streams {
             // What follows keeps its time.
             self.owed = self.owed.saturating_add(lost.frames);
-            if let Some(sync) = &mut self.sync {
-                sync.skips(lost.frames);
+            if let Some(pace) = &mut self.pace {
+                pace.sync.skips(lost.frames);
             }
         } else {
             self.late = true;
@@ -411,14 +408,12 @@ impl<O: Opener> Player<O> {
             return self.discard(frames);
         }
         while self.written < frames {
-            let Some((offered, count)) = self.write(chunk, now) else {
+            let Some((taken, is_full)) = self.write(chunk, now) else {
                 return Taken::Part(Halt::Broken);
             };
-            self.summary.frames_out += count;
-            self.written += count;
+            self.written += taken;
             self.note_progress(chunk, self.written);
-            self.filled(count, now);
-            if count < offered {
+            if is_full {
                 self.start_if_filling(now);
                 return Taken::Part(Halt::Full);
             }
@@ -427,9 +422,9 @@ impl<O: Opener> Player<O> {
         Taken::Whole
     }
 
-    /// Offers the sink what comes next of a chunk, at its volume; returns how many frames that was,
-    /// and how many it took.
-    fn write(&mut self, chunk: &Chunk<'_>, now: u64) -> Option<(u64, u64)> {
+    /// Offers the sink what comes next of a chunk, at its volume; returns how many frames of the
+    /// chunk were taken, and whether the sink is full.
+    fn write(&mut self, chunk: &Chunk<'_>, now: u64) -> Option<(u64, bool)> {
         let channels = chunk.channels as usize;
         // CAST: Less than the number of frames in the chunk, which is in memory.
         let start = self.written as usize * channels;
@@ -441,9 +436,19 @@ impl<O: Opener> Player<O> {
             volume.apply(&samples[..whole], channels, self.written, staged);
             samples = staged;
         }
+        if let Some(resampled) = self.resample(samples, now)? {
+            return Some(resampled);
+        }
         let count = self.try_sink(now, |sink| sink.write(samples))?;
+        self.wrote(count, now);
         // CAST: Widening.
-        Some(((samples.len() / channels) as u64, count))
+        Some((count, count < (samples.len() / channels) as u64))
+    }
+
+    /// Takes note that the sink took frames of the stream.
+    fn wrote(&mut self, count: u64, now: u64) {
+        self.summary.frames_out += count;
+        self.filled(count, now);
     }
 
     fn discard(&mut self, frames: u64) -> Taken {
@@ -498,8 +503,8 @@ impl<O: Opener> Player<O> {
     fn begin(&mut self, consumer: &mut Consumer, now: u64) -> anyhow::Result<()> {
         self.active = true;
         self.count_stream();
-        if let Some(sync) = &mut self.sync {
-            sync.new_stream();
+        if let Some(pace) = &mut self.pace {
+            pace.sync.new_stream();
         }
         match self.phase {
             Phase::Idle => self.open(consumer, now)?,

@@ -51,6 +51,9 @@ pub(crate) trait Opener {
     /// What it makes.
     type Sink: Sink;
 
+    /// Whether the virtual card's mixer lets its consumer steer the clock, as far as is known.
+    fn is_clock_ours(&self) -> bool;
+
     /// Opens the card for sound of this format.
     fn open(&mut self, format: &Format) -> Result<Self::Sink, OpenError>;
 }

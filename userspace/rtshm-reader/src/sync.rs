@@ -19,15 +19,6 @@ const REQUEST_INTERVAL: u64 = SECOND / 10;
 /// So many requests in a row that the clock did not obey are a refusal.
 const REFUSAL: u32 = 5;
 
-/// What the speed of the stream is adapted to the real card's by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Means {
-    /// The virtual card's clock.
-    Clock,
-    /// Nothing yet: the clock was asked and did not obey.
-    Refused,
-}
-
 /// The state of keeping two cards together.
 pub(crate) struct Sync {
     follower: Follower,
@@ -100,24 +91,16 @@ impl Sync {
         self.next = self.next.saturating_add(frames);
     }
 
-    /// The real card has said where it stands, with `owed` frames of silence to be written before the
-    /// stream goes on. Asks for the speed that the virtual card should have; returns whether it has
-    /// the one asked for last.
-    pub(crate) fn see(
-        &mut self,
-        reading: Reading,
-        owed: u64,
-        consumer: &mut Consumer,
-        now: u64,
-    ) -> Means {
-        let (Some((position, time)), Some(ratio)) = (self.passed, consumer.clock_ratio()) else {
-            return Means::Clock;
-        };
-        // CAST: Small differences; to the nearest.
+    /// The real card has said where it stands. `held` frames of what was taken from the stream, or of
+    /// silence, are to be written to it, and the virtual card's clock goes at `clock`. Returns the
+    /// speed at which the distance stays as it is, off nominal.
+    pub(crate) fn see(&mut self, reading: Reading, held: u64, clock: ClockRatio) -> Option<f64> {
+        let (position, time) = self.passed?;
+        // CAST: Small differences, which may be negative; to the nearest.
         let since = reading.time.wrapping_sub(time) as i64 as f64 / SECOND as f64;
-        let passed = since * f64::from(self.rate) * ratio.ratio();
+        let passed = since * f64::from(self.rate) * clock.ratio();
         let waiting = position.wrapping_sub(self.next) as i64 as f64;
-        let distance = passed + waiting + (owed + reading.queued) as f64;
+        let distance = passed + waiting + (held + reading.queued) as f64;
         let speed = self.follower.see(Sight {
             time: reading.time,
             played: reading.played,
@@ -126,31 +109,35 @@ impl Sync {
         if self.follower.is_locked() {
             self.error_max = self.error_max.max(self.follower.error().abs());
         }
-        self.ask_for(speed, consumer, now)
+        Some(speed)
     }
 
-    fn ask_for(&mut self, speed: f64, consumer: &mut Consumer, now: u64) -> Means {
-        if let Some((asked, at)) = self.request {
-            let chunks = frames_to_nanos(2 * self.chunk_frames, self.rate);
-            if now.saturating_sub(at) < REQUEST_INTERVAL.max(chunks) {
-                return self.means();
+    /// Asks for this speed, now and then; returns whether the virtual card does what it is asked for.
+    pub(crate) fn ask_for(&mut self, speed: f64, consumer: &mut Consumer, now: u64) -> bool {
+        let due = match self.request {
+            None => true,
+            Some((asked, at)) => {
+                let chunks = frames_to_nanos(2 * self.chunk_frames, self.rate);
+                let due = now.saturating_sub(at) >= REQUEST_INTERVAL.max(chunks);
+                if due {
+                    let obeys = consumer.clock_ratio() == Some(asked);
+                    self.disobeyed = if obeys { 0 } else { self.disobeyed + 1 };
+                }
+                due
             }
-            let obeys = consumer.clock_ratio() == Some(asked);
-            self.disobeyed = if obeys { 0 } else { self.disobeyed + 1 };
-        }
-        if let Some(ratio) = ClockRatio::new(1.0 + speed) {
+        };
+        if let Some(ratio) = ClockRatio::new(1.0 + speed).filter(|_| due) {
             consumer.request_rate(ratio);
             self.request = Some((ratio, now));
         }
-        self.means()
+        self.disobeyed < REFUSAL
     }
 
-    fn means(&self) -> Means {
-        if self.disobeyed >= REFUSAL {
-            Means::Refused
-        } else {
-            Means::Clock
-        }
+    /// Takes back what was asked for.
+    pub(crate) fn ask_for_nothing(&mut self, consumer: &mut Consumer) {
+        consumer.clear_rate_request();
+        self.request = None;
+        self.disobeyed = 0;
     }
 
     /// How fast the real card runs, in parts per million off nominal; `None` before it is known.

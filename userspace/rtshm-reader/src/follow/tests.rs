@@ -155,7 +155,7 @@ const DRIFTS: [fn(f64) -> f64; 5] = [|_| -300e-6, |_| -100e-6, |_| 0.0, |_| 100e
 
 /// As slow as the temperature of a room.
 fn wander(time: f64) -> f64 {
-    30e-6 * (2.0 * PI * time / 1200.0).sin()
+    30e-6 * (2.0 * PI * time / 3600.0).sin()
 }
 
 #[track_caller]
@@ -190,10 +190,10 @@ fn a_slow_wander_is_followed() {
         } else {
             1.0
         };
-        assert_follows_within(ppm, World::new(pointer, wander), 1300.0);
+        assert_follows_within(ppm, World::new(pointer, wander), 2000.0);
         assert_follows(World::new(pointer, |time| 300e-6 + wander(time)), 200.0);
         assert_follows(
-            World::new(pointer, |time| wander(time + 600.0) - 300e-6),
+            World::new(pointer, |time| wander(time + 1800.0) - 300e-6),
             200.0,
         );
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use alsa::ctl::ElemType;
 use alsa::pcm::Format;
 use alsa::Direction;
 use anyhow::{anyhow, bail, ensure, Context, Result};
@@ -28,6 +29,7 @@ use serde_json::Value;
 use super::instances::{card_id, node};
 use super::tests;
 use crate::app::Setup;
+use crate::controls::Element;
 use crate::material::numbered;
 use crate::module;
 use crate::process::run;
@@ -36,7 +38,7 @@ use crate::storm::Settings;
 use crate::tape::attach_to;
 use crate::time::{now, sleep_ms, wait_until, SECOND};
 
-tests!(drift: minus_300, minus_100, none, plus_100, plus_300, wander, aloop_shifted, aloop_recorded);
+tests!(drift: minus_300, minus_100, none, plus_100, plus_300, wander, aloop_shifted, aloop_recorded, resampled, taken_over);
 
 /// Hours of the guest's time.
 pub(crate) mod soak {
@@ -125,9 +127,9 @@ const LONG: Pace = Pace {
 fn follow(drift: fn(f64) -> f64, seconds: u64, pace: &Pace) -> Result<()> {
     module::ready_with(pace.arguments)?;
     let frames = u32::try_from(seconds * u64::from(RATE))?;
-    let listener = Listener::start(drift, frames)?;
+    let listener = Listener::start(drift, Order::new(frames))?;
     let reader = Reader::start(&format!("hw:{}", card_id(1)), pace.latency, &[])?;
-    let mut app = App::start(pace, frames)?;
+    let mut app = App::start(pace, frames, numbers)?;
     let mut target = None;
     let mut memory = None;
     while app.go_on()? {
@@ -164,6 +166,7 @@ fn follow(drift: fn(f64) -> f64, seconds: u64, pace: &Pace) -> Result<()> {
     let (_, most) = reader.memory()?;
     ensure!(most < MEMORY, "the reader took {most} KiB");
     let told = reader.finish()?;
+    ensure!(told["sync"] == "follow", "{told}");
     check_account(&told, frames, pace)?;
     listener.finish()?;
     println!(
@@ -193,9 +196,9 @@ fn plus_300() -> Result<()> {
     follow(|_| 300e-6, 30, &SHORT)
 }
 
-/// By 30 ppm either way in twenty minutes, here from one end beyond the other.
+/// By 30 ppm either way in an hour, here where it is fastest.
 fn wander() -> Result<()> {
-    follow(|at| 30e-6 * (2.0 * PI * at / 1200.0).cos(), 700, &SHORT)
+    follow(|at| 30e-6 * (2.0 * PI * at / 3600.0).sin(), 300, &SHORT)
 }
 
 /// Another driver's card, which moves in steps of a tick.
@@ -208,7 +211,7 @@ fn aloop_shifted() -> Result<()> {
         let card = 100_000.0 / f64::from(shift);
         let frames = seconds * RATE;
         let reader = Reader::start("hw:Loopback,0,0", SHORT.latency, &[])?;
-        let mut app = App::start(&SHORT, frames)?;
+        let mut app = App::start(&SHORT, frames, numbers)?;
         while app.go_on()? {
             let (at, clock) = (app.seconds(), clock_of(0)?);
             ensure!(
@@ -232,11 +235,59 @@ fn aloop_recorded() -> Result<()> {
     let frames = 20 * RATE;
     let recorder = Recorder::start(frames)?;
     let reader = Reader::start("hw:Loopback,0,0", SHORT.latency, &[])?;
-    let mut app = App::start(&SHORT, frames)?;
+    let mut app = App::start(&SHORT, frames, numbers)?;
     while app.go_on()? {}
     app.finish()?;
     check_account(&reader.finish()?, frames, &SHORT)?;
     recorder.finish()
+}
+
+/// Where the mixer has another source for the clock.
+fn resampled() -> Result<()> {
+    resample(0.0)
+}
+
+/// Where it has so from the middle of a stream on.
+fn taken_over() -> Result<()> {
+    resample(5.0)
+}
+
+fn resample(from: f64) -> Result<()> {
+    const FREE: i32 = 0;
+    const CONSUMER: i32 = 2;
+    module::ready_with(SHORT.arguments)?;
+    let source = Element::pcm(c"Clock Source", ElemType::Enumerated)?;
+    if from == 0.0 {
+        source.set(FREE)?;
+    }
+    let frames = 24 * RATE;
+    // Beyond what the clock may be asked for.
+    let drift = |_| 1e-3;
+    let listener = Listener::start(drift, Sines::default())?;
+    let reader = Reader::start(&format!("hw:{}", card_id(1)), SHORT.latency, &[])?;
+    let mut app = App::start(&SHORT, frames, sine)?;
+    while app.go_on()? {
+        if app.seconds() > from {
+            source.set(FREE)?;
+        }
+        listener.heard()?;
+    }
+    app.finish()?;
+    let told = reader.finish()?;
+    ensure!(told["sync"] == "resample", "{told}");
+    for name in ["discarded_frames", "lost_frames", "sink_xruns"] {
+        ensure!(told[name] == 0, "{name} is not 0: {told}");
+    }
+    let played = told["frames_out"].as_f64().context("frames_out")?;
+    let expected = f64::from(frames) * 1.001;
+    ensure!(played > expected - 600.0 || from > 0.0, "{told}");
+    let error = told["sync_error_max_frames"].as_f64();
+    let error = error.with_context(|| format!("it never locked: {told}"))?;
+    ensure!(error <= f64::from(SHORT.chunk), "{told}");
+    let worst = listener.finish()?;
+    println!("residue {worst}, at most {error:.2} frames off");
+    source.set(CONSUMER)?;
+    Ok(())
 }
 
 /// The speed of a card of ours, as a ratio to nominal.
@@ -311,10 +362,26 @@ struct App {
     written: u32,
     started: u64,
     look: u64,
+    sound: fn(u32, u32) -> Vec<u8>,
+}
+
+/// Frames that say which they are.
+fn numbers(first: u32, count: u32) -> Vec<u8> {
+    numbered(first, count).bytes
+}
+
+/// A sine at half of full scale.
+fn sine(first: u32, count: u32) -> Vec<u8> {
+    let phase = |frame: u32| 2.0 * PI * TONE / f64::from(RATE) * f64::from(frame);
+    (first..first + count)
+        .map(|frame| (phase(frame).sin() * 16_384.0).round() as i16)
+        .flat_map(|sample| [sample.to_le_bytes(), sample.to_le_bytes()])
+        .flatten()
+        .collect()
 }
 
 impl App {
-    fn start(pace: &Pace, frames: u32) -> Result<Self> {
+    fn start(pace: &Pace, frames: u32, sound: fn(u32, u32) -> Vec<u8>) -> Result<Self> {
         let mut pcm = RawPcm::open(module::PCM, Direction::Playback)?;
         pcm.set_up(&pace.setup)?;
         let mut app = Self {
@@ -323,6 +390,7 @@ impl App {
             written: 0,
             started: 0,
             look: pace.look,
+            sound,
         };
         app.write(pace.setup.buffer)?;
         app.started = now();
@@ -332,7 +400,7 @@ impl App {
     fn write(&mut self, room: u32) -> Result<()> {
         let count = room.min(self.frames - self.written);
         if count != 0 {
-            let written = self.pcm.write(&numbered(self.written + 1, count).bytes)?;
+            let written = self.pcm.write(&(self.sound)(self.written + 1, count))?;
             self.written += u32::try_from(written)?;
         }
         Ok(())
@@ -388,9 +456,120 @@ impl Order {
         Ok(())
     }
 
-    fn check_end(&self) -> Result<()> {
+    fn check_end(&self) -> Result<String> {
         ensure!(self.last == self.frames, "{} of {}", self.last, self.frames);
+        Ok(format!("{} frames", self.last))
+    }
+}
+
+/// What listens to what is played on the second card.
+trait Ear: Send + 'static {
+    /// Takes frames of two samples.
+    fn hear(&mut self, samples: &[f32]) -> Result<()>;
+
+    /// Judges the whole.
+    fn end(&self) -> Result<String>;
+}
+
+impl Ear for Order {
+    fn hear(&mut self, samples: &[f32]) -> Result<()> {
+        samples
+            .chunks_exact(2)
+            .try_for_each(|frame| self.take(number_of(frame)))
+    }
+
+    fn end(&self) -> Result<String> {
+        self.check_end()
+    }
+}
+
+/// Hertz.
+const TONE: f64 = 997.0;
+
+/// Frames that are compared with a sine: in so short a time a rate that is a little off does not show.
+const WINDOW: usize = 960;
+
+/// Checks that what is heard, from some time on, is a sine. Application and converter add some -90 dB.
+#[derive(Default)]
+struct Sines {
+    window: Vec<f64>,
+    heard: usize,
+    judged: usize,
+    /// The greatest part of a window that is no sine, in power.
+    worst: f64,
+    ended: bool,
+}
+
+impl Sines {
+    /// Frames of the beginning and of the end that are not judged.
+    const FROM: usize = 15 * RATE as usize;
+    const UNTIL: usize = 23 * RATE as usize;
+    const LIMIT: f64 = 1e-7;
+
+    /// Judges a window; returns what is left of it without a sine, as a part of the power.
+    fn residue(&self) -> f64 {
+        let step = 2.0 * PI * TONE / f64::from(RATE) / 1.001;
+        let waves = || (0..).map(|at| (f64::from(at) * step).sin_cos());
+        let mut sums = [0.0; 6];
+        for ((sin, cos), &sample) in waves().zip(&self.window) {
+            let terms = [
+                sin * sin,
+                cos * cos,
+                sin * cos,
+                sin * sample,
+                cos * sample,
+                sample * sample,
+            ];
+            sums.iter_mut()
+                .zip(terms)
+                .for_each(|(sum, term)| *sum += term);
+        }
+        let [ss, cc, sc, sx, cx, power] = sums;
+        let det = ss * cc - sc * sc;
+        let (a, b) = ((sx * cc - cx * sc) / det, (cx * ss - sx * sc) / det);
+        let rest: f64 = waves()
+            .zip(&self.window)
+            .map(|((sin, cos), &sample)| (sample - a * sin - b * cos).powi(2))
+            .sum();
+        rest / power
+    }
+}
+
+impl Ear for Sines {
+    fn hear(&mut self, samples: &[f32]) -> Result<()> {
+        for frame in samples.chunks_exact(2) {
+            self.heard += 1;
+            ensure!(frame[0] == frame[1], "{frame:?}");
+            self.window.push(f64::from(frame[0]));
+            if self.window.len() < WINDOW {
+                continue;
+            }
+            // The silence behind the end, and where it begins.
+            self.ended |= self
+                .window
+                .iter()
+                .rev()
+                .take(10)
+                .all(|&sample| sample == 0.0);
+            if self.heard > Self::FROM && !self.ended && self.heard < Self::UNTIL {
+                let residue = self.residue();
+                ensure!(
+                    residue < Self::LIMIT,
+                    "{:.1} dB that are no sine at frame {}",
+                    10.0 * residue.log10(),
+                    self.heard
+                );
+                self.judged += 1;
+                self.worst = self.worst.max(residue);
+            }
+            self.window.clear();
+        }
         Ok(())
+    }
+
+    fn end(&self) -> Result<String> {
+        ensure!(self.judged > 350, "{} windows of sound", self.judged);
+        Ok(format!("{:.1} dB", 10.0 * self.worst.log10()))
     }
 }
 
@@ -404,17 +583,17 @@ struct Heard {
 
 /// Who hears what is played on the second card, and has its clock drift.
 struct Listener {
-    thread: JoinHandle<Result<()>>,
+    thread: JoinHandle<Result<String>>,
     heard: Arc<Mutex<Option<Heard>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Listener {
-    fn start(drift: fn(f64) -> f64, frames: u32) -> Result<Self> {
+    fn start(drift: fn(f64) -> f64, ear: impl Ear) -> Result<Self> {
         let consumer = attach_to(&node(1))?;
         let (heard, stop) = (Arc::default(), Arc::default());
         let (tell, told) = (Arc::clone(&heard), Arc::clone(&stop));
-        let thread = thread::spawn(move || listen(consumer, drift, frames, &tell, &told));
+        let thread = thread::spawn(move || listen(consumer, drift, ear, &tell, &told));
         Ok(Self {
             thread,
             heard,
@@ -428,7 +607,7 @@ impl Listener {
         Ok(*heard)
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(self) -> Result<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
@@ -439,11 +618,10 @@ impl Listener {
 fn listen(
     mut consumer: Consumer,
     drift: fn(f64) -> f64,
-    frames: u32,
+    mut ear: impl Ear,
     tell: &Mutex<Option<Heard>>,
     stop: &AtomicBool,
-) -> Result<()> {
-    let mut order = Order::new(frames);
+) -> Result<String> {
     let mut start = None;
     consumer.set_wake_threshold(8_192);
     loop {
@@ -453,9 +631,7 @@ fn listen(
             match event.kind() {
                 Kind::Audio(chunk) => {
                     start.get_or_insert_with(now);
-                    for frame in chunk.samples.chunks_exact(2) {
-                        order.take(number_of(frame))?;
-                    }
+                    ear.hear(chunk.samples)?;
                     let first = chunk.samples.get(..2).map_or(0, number_of);
                     if let Some(frame) = first.checked_sub(1) {
                         let time = chunk.time_stamp;
@@ -469,7 +645,7 @@ fn listen(
             }
         }
         if stop.load(Ordering::Relaxed) {
-            return order.check_end();
+            return ear.end();
         }
         consumer.wait(Some(Duration::from_millis(500)))?;
     }
@@ -507,7 +683,7 @@ impl Recorder {
                     order.take(u32::from_le_bytes(frame.try_into()?))?;
                 }
             }
-            order.check_end()
+            order.check_end().map(drop)
         });
         Ok(Self { thread, stop })
     }
