@@ -77,6 +77,10 @@ impl<O: Opener> Player<O> {
                 ));
             }
         }
+        if pace.converts != resample {
+            // By what went wrong until then, and by what the filter holds.
+            pace.sync.displaced();
+        }
         pace.converts = resample;
         self.summary.sync = mode;
     }

@@ -127,7 +127,7 @@ const LONG: Pace = Pace {
 fn follow(drift: fn(f64) -> f64, seconds: u64, pace: &Pace) -> Result<()> {
     module::ready_with(pace.arguments)?;
     let frames = u32::try_from(seconds * u64::from(RATE))?;
-    let listener = Listener::start(drift, Order::new(frames))?;
+    let mut listener = Listener::start(drift, Order::new(frames))?;
     let reader = Reader::start(&format!("hw:{}", card_id(1)), pace.latency, &[])?;
     let mut app = App::start(pace, frames, numbers)?;
     let mut target = None;
@@ -196,9 +196,9 @@ fn plus_300() -> Result<()> {
     follow(|_| 300e-6, 30, &SHORT)
 }
 
-/// By 30 ppm either way in an hour, here where it is fastest.
+/// By 30 ppm either way in an hour, here from one end to where it is fastest.
 fn wander() -> Result<()> {
-    follow(|at| 30e-6 * (2.0 * PI * at / 3600.0).sin(), 300, &SHORT)
+    follow(|at| 30e-6 * (2.0 * PI * at / 3600.0).cos(), 1_000, &LONG)
 }
 
 /// Another driver's card, which moves in steps of a tick.
@@ -263,7 +263,7 @@ fn resample(from: f64) -> Result<()> {
     let frames = 24 * RATE;
     // Beyond what the clock may be asked for.
     let drift = |_| 1e-3;
-    let listener = Listener::start(drift, Sines::default())?;
+    let mut listener = Listener::start(drift, Sines::default())?;
     let reader = Reader::start(&format!("hw:{}", card_id(1)), SHORT.latency, &[])?;
     let mut app = App::start(&SHORT, frames, sine)?;
     while app.go_on()? {
@@ -583,7 +583,7 @@ struct Heard {
 
 /// Who hears what is played on the second card, and has its clock drift.
 struct Listener {
-    thread: JoinHandle<Result<String>>,
+    thread: Option<JoinHandle<Result<String>>>,
     heard: Arc<Mutex<Option<Heard>>>,
     stop: Arc<AtomicBool>,
 }
@@ -595,21 +595,29 @@ impl Listener {
         let (tell, told) = (Arc::clone(&heard), Arc::clone(&stop));
         let thread = thread::spawn(move || listen(consumer, drift, ear, &tell, &told));
         Ok(Self {
-            thread,
+            thread: Some(thread),
             heard,
             stop,
         })
     }
 
-    fn heard(&self) -> Result<Option<Heard>> {
-        ensure!(!self.thread.is_finished(), "the listener has ended");
+    fn heard(&mut self) -> Result<Option<Heard>> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.join()?;
+            bail!("the listener has ended");
+        }
         let heard = self.heard.lock().map_err(|_| anyhow!("it panicked"))?;
         Ok(*heard)
     }
 
-    fn finish(self) -> Result<String> {
+    fn finish(mut self) -> Result<String> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<String> {
+        let thread = self.thread.take().context("the listener has ended")?;
+        thread
             .join()
             .map_err(|_| anyhow!("the listener panicked"))?
     }
