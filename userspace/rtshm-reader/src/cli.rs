@@ -26,11 +26,13 @@ Fields of the JSON (--json), counted since the start of this process:
   format_in                 of the last stream: format, rate, channels; null before the first
   format_out                of the sound card: also period_frames, buffer_frames, latency_frames
   streams, chunks           streams begun, chunks popped
-  frames_in, frames_out     frames popped, frames of them written to the sound card
+  frames_in, frames_out     frames popped, frames of them written to the sound card (after
+                            conversion, where that is resampling)
   discarded_frames          the others: the card was lost, or they came too late to be played
   lost_frames, lost_records frames that had not fitted into the ring, places where they are missing
   sink_xruns, sink_losses   underruns of the sound card, times that it was lost or could not open
-  sync                      how the cards were kept together: auto, follow, resample, none
+  sync                      how the cards were kept together at last: follow, resample, none; auto
+                            where nothing was played
   card_ppm                  how fast the sound card runs, as its distance from nominal in parts per
                             million; null before that is known
   sync_error_max_frames     by how many frames the distance between the cards was off at most since

@@ -38,7 +38,18 @@ use crate::storm::Settings;
 use crate::tape::attach_to;
 use crate::time::{now, sleep_ms, wait_until, SECOND};
 
-tests!(drift: minus_300, minus_100, none, plus_100, plus_300, wander, aloop_shifted, aloop_recorded, resampled, taken_over);
+tests!(drift:
+    minus_300,
+    minus_100,
+    none,
+    plus_100,
+    plus_300,
+    wander,
+    aloop_shifted,
+    aloop_recorded,
+    resampled,
+    taken_over,
+);
 
 /// Hours of the guest's time.
 pub(crate) mod soak {
