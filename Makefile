@@ -4,7 +4,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all tools module demo test test-debug bench fuzz check rust-project clean help
+.PHONY: all tools module demo test test-debug soak bench fuzz check rust-project clean help
 
 all: tools module ## Build the tools, and the module for the running kernel
 
@@ -26,6 +26,9 @@ test: ## Run all tests, on this machine and in a VM
 
 test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, kmemleak, ...
 	@scripts/test --kernel debug
+
+soak: ## Follow a drifting card for HOURS (24) of a VM's time, each way
+	@HOURS="$(or $(HOURS),24)" scripts/test soak
 
 bench: ## Measure the ring beside others: tables, JSON and plots
 	@scripts/bench

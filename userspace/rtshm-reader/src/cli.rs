@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,10 +26,17 @@ Fields of the JSON (--json), counted since the start of this process:
   format_in                 of the last stream: format, rate, channels; null before the first
   format_out                of the sound card: also period_frames, buffer_frames, latency_frames
   streams, chunks           streams begun, chunks popped
-  frames_in, frames_out     frames popped, frames of them written to the sound card
+  frames_in, frames_out     frames popped, frames of them written to the sound card (after
+                            conversion, where that is resampling)
   discarded_frames          the others: the card was lost, or they came too late to be played
   lost_frames, lost_records frames that had not fitted into the ring, places where they are missing
   sink_xruns, sink_losses   underruns of the sound card, times that it was lost or could not open
+  sync                      how the cards were kept together at last: follow, resample, none; auto
+                            where nothing was played
+  card_ppm                  how fast the sound card runs, as its distance from nominal in parts per
+                            million; null before that is known
+  sync_error_max_frames     by how many frames the distance between the cards was off at most since
+                            it is known; null before
   ring_bytes                capacity of the ring
   ring_fill_min_bytes, ring_fill_max_bytes, ring_free_min_bytes
                             its fill and free space when audio woke this process; null if never
@@ -126,6 +134,10 @@ pub(crate) struct PlayOptions {
     #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = parse_latency)]
     pub(crate) latency: Duration,
 
+    /// How the virtual card and the real one, each with a clock of its own, are kept together
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) sync: SyncMode,
+
     /// What to do with the volume that the mixer of the virtual card says
     #[arg(long, value_name = "WHAT", default_value = "apply")]
     pub(crate) volume: VolumeUse,
@@ -137,6 +149,21 @@ pub(crate) struct PlayOptions {
     /// Print a summary as JSON on standard output at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How two clocks are kept together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SyncMode {
+    /// Follow, or resample where the mixer has another source for the virtual card's clock
+    #[default]
+    Auto,
+    /// Have the virtual card run as fast as the real one, which changes no sample
+    Follow,
+    /// Leave the clocks alone and convert the rate
+    Resample,
+    /// Not at all: the latency drifts until the card runs dry or the ring is full
+    None,
 }
 
 /// What to do with the mixer's volume.

@@ -6,6 +6,8 @@
 //! it, and the other half takes what comes early. The card is never waited for in here; it is set
 //! to non-blocking.
 
+mod mixer;
+mod position;
 mod setup;
 
 use std::cell::RefCell;
@@ -21,8 +23,9 @@ use rtshm::Format;
 
 use crate::convert::Encoding;
 use crate::notes::Notes;
-use crate::sink::{Broken, OpenError, Opener, Setup, Sink};
+use crate::sink::{Broken, OpenError, Opener, Reading, Setup, Sink};
 
+use self::position::Position;
 use self::setup::{configure, size};
 
 /// Frames that are converted at a time.
@@ -123,6 +126,10 @@ fn why_not_open(name: &str, errno: Errno) -> String {
 impl Opener for PcmOpener {
     type Sink = PcmSink;
 
+    fn is_clock_ours(&self) -> bool {
+        mixer::is_clock_ours(self.own_card).unwrap_or(true)
+    }
+
     fn open(&mut self, format: &Format) -> Result<PcmSink, OpenError> {
         let pcm = self.open_pcm()?;
         let sink = PcmSink::new(&self.name, pcm, format, self.latency);
@@ -133,6 +140,8 @@ impl Opener for PcmOpener {
 
 /// A PCM that is set up.
 pub(crate) struct PcmSink {
+    /// Before the PCM, which is closed only when nobody maps its pages.
+    position: Position,
     pcm: PCM,
     encoding: Encoding,
     /// How often each sample is written: 2 for a mono stream on a card that has no mono.
@@ -151,6 +160,7 @@ impl PcmSink {
         let frame_bytes = encoding.width() * setup.channels as usize;
         let staging = vec![0; STAGING_FRAMES * frame_bytes].into_boxed_slice();
         Ok(Self {
+            position: Position::new(&pcm),
             encoding,
             copies: (setup.channels / format.channels) as usize,
             channels_in: format.channels as usize,
@@ -241,23 +251,27 @@ impl Sink for PcmSink {
     }
 
     fn write(&mut self, samples: &[f32]) -> Result<u64, Broken> {
-        if self.encoding.is_native_float() && self.copies == 1 {
-            let written = write_bytes(&self.pcm, bytemuck::cast_slice(samples))?;
-            return Ok(written as u64);
-        }
-        in_pieces(samples.len() / self.channels_in, |start, frames| {
-            let samples = &samples[start * self.channels_in..][..frames * self.channels_in];
-            let bytes = &mut self.staging[..frames * self.frame_bytes];
-            self.encoding.encode(samples, self.copies, bytes);
-            write_bytes(&self.pcm, bytes)
-        })
+        let written = if self.encoding.is_native_float() && self.copies == 1 {
+            write_bytes(&self.pcm, bytemuck::cast_slice(samples)).map(|frames| frames as u64)
+        } else {
+            in_pieces(samples.len() / self.channels_in, |start, frames| {
+                let samples = &samples[start * self.channels_in..][..frames * self.channels_in];
+                let bytes = &mut self.staging[..frames * self.frame_bytes];
+                self.encoding.encode(samples, self.copies, bytes);
+                write_bytes(&self.pcm, bytes)
+            })
+        }?;
+        self.position.wrote(written);
+        Ok(written)
     }
 
     fn write_silence(&mut self, frames: u64) -> Result<u64, Broken> {
         let total = usize::try_from(frames).unwrap_or(usize::MAX);
-        in_pieces(total, |_, frames| {
+        let written = in_pieces(total, |_, frames| {
             write_bytes(&self.pcm, &self.silence[..frames * self.frame_bytes])
-        })
+        })?;
+        self.position.wrote(written);
+        Ok(written)
     }
 
     fn start(&mut self) -> Result<(), Broken> {
@@ -270,18 +284,27 @@ impl Sink for PcmSink {
 
     fn queued(&mut self) -> Result<u64, Broken> {
         let room = checked(self.pcm.avail())?;
+        self.position.asked();
         Ok(self.setup.buffer_frames.saturating_sub(size(room)))
     }
 
     fn delay(&mut self) -> Result<u64, Broken> {
+        let delay = checked(self.pcm.delay())?;
+        self.position.asked();
         // Negative right before an xrun is noticed.
-        checked(self.pcm.delay()).map(size)
+        Ok(size(delay))
+    }
+
+    fn reading(&mut self) -> Option<Reading> {
+        self.position.read(&self.pcm, &self.setup)
     }
 
     fn reset(&mut self) -> Result<(), Broken> {
         // It may be in any state; what `prepare` needs, `drop` brings about.
         let _ = self.pcm.drop();
-        checked(self.pcm.prepare())
+        let prepared = checked(self.pcm.prepare());
+        self.position.reset();
+        prepared
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
         ..Summary::default()
     };
     let volume = (options.volume == VolumeUse::Apply).then(Volume::unity);
-    let mut player = Player::new(opener, options.once, volume, summary, notes);
+    let mut player = Player::new(opener, options.once, volume, summary, notes).synced(options.sync);
     let start = now();
     notes.detail(format_args!("waiting for a stream on {}", path.display()));
     play(&mut player, &mut consumer, &signals)?;

@@ -26,6 +26,7 @@
 //! Times are `CLOCK_MONOTONIC` in nanoseconds. Nothing here sleeps or asks for the time.
 
 mod output;
+mod pace;
 
 use rtshm::{Chunk, Consumer, Format, Kind, Lost, State};
 
@@ -36,6 +37,7 @@ use crate::summary::Summary;
 use crate::volume::Volume;
 
 use self::output::Open;
+use self::pace::Pace;
 
 /// How long silence is played after a stream.
 const LINGER: u64 = SECOND / 2;
@@ -138,6 +140,8 @@ pub(crate) struct Player<O: Opener> {
     late: bool,
     /// What samples are brought to before they are written, where that is wanted.
     volume: Option<Volume>,
+    /// What keeps the virtual card and the sink together, where that is wanted.
+    pace: Option<Pace>,
     summary: Summary,
     notes: Notes,
 }
@@ -163,6 +167,7 @@ impl<O: Opener> Player<O> {
             owed: 0,
             late: false,
             volume,
+            pace: None,
             summary,
             notes,
         }
@@ -193,6 +198,7 @@ impl<O: Opener> Player<O> {
     /// Those of [`Consumer::pop`], and [`OpenError::Unfit`](crate::sink::OpenError::Unfit).
     pub(crate) fn step(&mut self, consumer: &mut Consumer, now: u64) -> anyhow::Result<Wait> {
         self.keep_time(consumer, now)?;
+        self.keep_pace(consumer, now);
         if self.phase == Phase::Playing && consumer.unread()? > consumer.capacity() / 2 {
             // Nobody has looked for long.
             self.late = true;
@@ -376,6 +382,9 @@ impl<O: Opener> Player<O> {
         if lost.frames <= open.latency() && !lost.spans_streams {
             // What follows keeps its time.
             self.owed = self.owed.saturating_add(lost.frames);
+            if let Some(pace) = &mut self.pace {
+                pace.sync.skips(lost.frames);
+            }
         } else {
             self.late = true;
             self.top_up(now);
@@ -394,17 +403,19 @@ impl<O: Opener> Player<O> {
             _ if !self.active => return Taken::Homeless,
             _ => {}
         }
+        self.note_time(chunk);
         if self.is_stale(chunk, now) {
+            self.displace();
+            self.note_progress(chunk, frames);
             return self.discard(frames);
         }
         while self.written < frames {
-            let Some((offered, count)) = self.write(chunk, now) else {
+            let Some((taken, is_full)) = self.write(chunk, now) else {
                 return Taken::Part(Halt::Broken);
             };
-            self.summary.frames_out += count;
-            self.written += count;
-            self.filled(count, now);
-            if count < offered {
+            self.written += taken;
+            self.note_progress(chunk, self.written);
+            if is_full {
                 self.start_if_filling(now);
                 return Taken::Part(Halt::Full);
             }
@@ -413,9 +424,9 @@ impl<O: Opener> Player<O> {
         Taken::Whole
     }
 
-    /// Offers the sink what comes next of a chunk, at its volume; returns how many frames that was,
-    /// and how many it took.
-    fn write(&mut self, chunk: &Chunk<'_>, now: u64) -> Option<(u64, u64)> {
+    /// Offers the sink what comes next of a chunk, at its volume; returns how many frames of the
+    /// chunk were taken, and whether the sink is full.
+    fn write(&mut self, chunk: &Chunk<'_>, now: u64) -> Option<(u64, bool)> {
         let channels = chunk.channels as usize;
         // CAST: Less than the number of frames in the chunk, which is in memory.
         let start = self.written as usize * channels;
@@ -427,9 +438,19 @@ impl<O: Opener> Player<O> {
             volume.apply(&samples[..whole], channels, self.written, staged);
             samples = staged;
         }
+        if let Some(resampled) = self.resample(samples, now)? {
+            return Some(resampled);
+        }
         let count = self.try_sink(now, |sink| sink.write(samples))?;
+        self.wrote(count, now);
         // CAST: Widening.
-        Some(((samples.len() / channels) as u64, count))
+        Some((count, count < (samples.len() / channels) as u64))
+    }
+
+    /// Takes note that the sink took frames of the stream.
+    fn wrote(&mut self, count: u64, now: u64) {
+        self.summary.frames_out += count;
+        self.filled(count, now);
     }
 
     fn discard(&mut self, frames: u64) -> Taken {
@@ -484,6 +505,9 @@ impl<O: Opener> Player<O> {
     fn begin(&mut self, consumer: &mut Consumer, now: u64) -> anyhow::Result<()> {
         self.active = true;
         self.count_stream();
+        if let Some(pace) = &mut self.pace {
+            pace.sync.new_stream();
+        }
         match self.phase {
             Phase::Idle => self.open(consumer, now)?,
             Phase::Silent { .. } => {

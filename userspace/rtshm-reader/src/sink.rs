@@ -27,14 +27,32 @@ pub(crate) trait Sink {
     /// How long until a frame that is written now is heard; only while it plays.
     fn delay(&mut self) -> Result<u64, Broken>;
 
+    /// Where it was when it last said so, by itself and not because it was asked; `None` where that
+    /// is no news. Only while it plays, and before it is written to.
+    fn reading(&mut self) -> Option<Reading>;
+
     /// Makes it empty and ready to be written to again.
     fn reset(&mut self) -> Result<(), Broken>;
+}
+
+/// Where a card was at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub(crate) time: u64,
+    /// Frames that the card had fetched since it was set up or reset.
+    pub(crate) played: u64,
+    /// Frames that are written now and that the card had not fetched then.
+    pub(crate) queued: u64,
 }
 
 /// Makes sinks.
 pub(crate) trait Opener {
     /// What it makes.
     type Sink: Sink;
+
+    /// Whether the virtual card's mixer lets its consumer steer the clock, as far as is known.
+    fn is_clock_ours(&self) -> bool;
 
     /// Opens the card for sound of this format.
     fn open(&mut self, format: &Format) -> Result<Self::Sink, OpenError>;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rtshm::Format;
 use serde::Serialize;
 
+use crate::cli::SyncMode;
 use crate::sink::Setup;
 use crate::table;
 
@@ -26,6 +27,9 @@ pub(crate) struct Summary {
     pub(crate) lost_records: u64,
     pub(crate) sink_xruns: u64,
     pub(crate) sink_losses: u64,
+    pub(crate) sync: SyncMode,
+    pub(crate) card_ppm: Option<f64>,
+    pub(crate) sync_error_max_frames: Option<f64>,
     #[serde(flatten)]
     pub(crate) ring: RingUse,
     pub(crate) seconds: f64,
@@ -77,6 +81,22 @@ impl RingUse {
 }
 
 impl Summary {
+    /// How the cards were kept together, and what came of it.
+    fn sync_text(&self) -> String {
+        let mode = match self.sync {
+            SyncMode::Auto => "auto",
+            SyncMode::Follow => "follow",
+            SyncMode::Resample => "resample",
+            SyncMode::None => return "none".into(),
+        };
+        match (self.card_ppm, self.sync_error_max_frames) {
+            (Some(ppm), Some(error)) => {
+                format!("{mode}, card {ppm:+.2} ppm, at most {error:.1} frames off")
+            }
+            _ => format!("{mode}, not locked"),
+        }
+    }
+
     /// As lines of text.
     pub(crate) fn text(&self) -> String {
         let format_in = match &self.format_in {
@@ -129,6 +149,7 @@ impl Summary {
             ),
             ("card xruns", self.sink_xruns.to_string()),
             ("card lost", self.sink_losses.to_string()),
+            ("sync", self.sync_text()),
         ]);
         if let RingUse {
             ring_bytes,
@@ -190,6 +211,9 @@ mod tests {
             chunks: 300,
             frames_in: 144_000,
             frames_out: 144_000,
+            sync: SyncMode::Follow,
+            card_ppm: Some(-12.345),
+            sync_error_max_frames: Some(1.46),
             ring,
             seconds: 3.72,
             ..Summary::default()
@@ -209,6 +233,7 @@ discarded   0
 lost        0 in 0 places
 card xruns  0
 card lost   0
+sync        follow, card -12.35 ppm, at most 1.5 frames off
 ring fill   448 to 9728 of 1048576 bytes, at least 1038848 free
 "
         );
@@ -222,6 +247,7 @@ ring fill   448 to 9728 of 1048576 bytes, at least 1038848 free
         assert_eq!(
             names,
             [
+                "card_ppm",
                 "chunks",
                 "device",
                 "discarded_frames",
@@ -240,6 +266,8 @@ ring fill   448 to 9728 of 1048576 bytes, at least 1038848 free
                 "sink_losses",
                 "sink_xruns",
                 "streams",
+                "sync",
+                "sync_error_max_frames",
             ]
         );
     }

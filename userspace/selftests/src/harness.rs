@@ -75,6 +75,8 @@ pub(crate) fn run_here(name: &str) -> ExitCode {
         tests::suspend(),
         tests::load(),
         tests::stall(),
+        tests::drift(),
+        tests::soak(),
     ]
     .concat();
     match tests.iter().find(|test| test.name == name) {

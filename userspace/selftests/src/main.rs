@@ -86,6 +86,10 @@ enum Suite {
     Hours,
     /// The machine's devices are suspended; needs a root that survives it
     Suspend,
+    /// rtshm-reader on a card whose clock drifts, with --icount
+    Drift,
+    /// The same for a day, with --icount
+    Soak,
     /// As much as the card can carry, and what it costs; with --icount
     Load,
     /// The machine stands still for minutes, which scripts/vm sees to; not with --icount
@@ -102,6 +106,8 @@ impl Suite {
             Self::Suspend => tests::suspend(),
             Self::Load => tests::load(),
             Self::Stall => tests::stall(),
+            Self::Drift => tests::drift(),
+            Self::Soak => tests::soak(),
         }
     }
 
@@ -113,7 +119,9 @@ impl Suite {
             | Self::Hours
             | Self::Suspend
             | Self::Load
-            | Self::Stall => Ok(()),
+            | Self::Stall
+            | Self::Drift
+            | Self::Soak => Ok(()),
             Self::Pipewire => desktop::bring_into_memory(),
         }
     }
@@ -129,7 +137,8 @@ impl Suite {
             Self::Stall => Duration::from_secs(600),
             Self::Allocations => Duration::from_secs(1200),
             // Of the guest's time, which flies.
-            Self::Hours => Duration::from_secs(24 * 3600),
+            Self::Hours | Self::Drift => Duration::from_secs(24 * 3600),
+            Self::Soak => Duration::from_secs(48 * 3600),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use alsa::pcm::{Access, Format as PcmFormat, HwParams, PCM};
+use alsa::pcm::{Access, Format as PcmFormat, HwParams, TstampType, PCM};
 use alsa::ValueOr;
 use nix::errno::Errno;
 use rtshm::Format;
@@ -47,8 +47,12 @@ pub(super) fn configure(
     // The player starts it; a buffer that is full must start in any case.
     sw.set_start_threshold(hw.get_buffer_size().map_err(failed)?)
         .and_then(|()| sw.set_avail_min(hw.get_period_size()?))
-        .and_then(|()| pcm.sw_params(&sw))
         .map_err(failed)?;
+    // Not every PCM has time stamps; those that do are looked at.
+    let _ = sw
+        .set_tstamp_mode(true)
+        .and_then(|()| sw.set_tstamp_type(TstampType::Monotonic));
+    pcm.sw_params(&sw).map_err(failed)?;
     Ok((encoding, setup))
 }
 

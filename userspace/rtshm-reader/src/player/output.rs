@@ -57,6 +57,7 @@ impl<O: Opener> Player<O> {
                 self.summary.format_out = Some(setup.clone());
                 self.late = matches!(self.phase, Phase::Lost { .. });
                 self.sink = Some(Open { sink, format });
+                self.open_pace(&format, consumer);
                 self.phase = Phase::Filling { filled: 0 };
                 Ok(())
             }
@@ -85,6 +86,7 @@ impl<O: Opener> Player<O> {
                 return None;
             }
         }
+        self.finish_converting(now);
         let Some(delay) = self.start_and_measure(now) else {
             // It has run dry, so there is no sound in it to wait for.
             self.close();
@@ -138,6 +140,7 @@ impl<O: Opener> Player<O> {
         if let Some(queued) = self.try_sink(now, Sink::queued) {
             let latency = self.sink.as_ref().map_or(0, Open::latency);
             self.owed = self.owed.max(latency.saturating_sub(queued));
+            self.displace();
         }
     }
 
@@ -179,6 +182,9 @@ impl<O: Opener> Player<O> {
         self.summary.sink_xruns += 1;
         self.notes.detail(format_args!("xrun of the sound card"));
         self.owed = 0;
+        if let Some(pace) = &mut self.pace {
+            pace.sync.restarted();
+        }
         let Some(open) = &mut self.sink else {
             return;
         };

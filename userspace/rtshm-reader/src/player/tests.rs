@@ -2,6 +2,7 @@
 
 //! What the player does, in simulated time.
 
+mod pace;
 mod volume;
 mod world;
 

@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod clock;
 mod consumers;
+mod drift;
 mod examples;
 mod faults;
 mod hotplug;
@@ -108,6 +109,16 @@ pub(crate) fn pipewire() -> Vec<Test> {
 /// Those that let hours pass, which only a guest whose idle time is skipped has.
 pub(crate) fn hours() -> Vec<Test> {
     hours::TESTS.to_vec()
+}
+
+/// The reader on a card whose clock drifts, which only a guest whose idle time is skipped has.
+pub(crate) fn drift() -> Vec<Test> {
+    drift::TESTS.to_vec()
+}
+
+/// The same for a day.
+pub(crate) fn soak() -> Vec<Test> {
+    drift::soak::TESTS.to_vec()
 }
 
 /// As much as the card can carry.

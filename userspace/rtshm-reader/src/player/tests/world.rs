@@ -5,9 +5,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use rtshm::ClockRatio;
+
 use crate::fake::Fake;
 use crate::player::*;
-use crate::sink::{Broken, OpenError, Setup};
+use crate::sink::{Broken, OpenError, Reading, Setup};
 use crate::summary::RingUse;
 
 pub(super) const RATE: u32 = 48_000;
@@ -18,7 +20,6 @@ pub(super) const LATENCY: u64 = 100 * TICK;
 pub(super) const PERIOD: u64 = 10 * TICK;
 
 /// A card of one channel that plays a sample every 1/48000 s.
-#[derive(Default)]
 pub(super) struct Card {
     pub(super) buffered: u64,
     pub(super) running: bool,
@@ -38,6 +39,33 @@ pub(super) struct Card {
     pub(super) deaf: bool,
     /// It takes everything at once, like ALSA's null PCM.
     pub(super) bottomless: bool,
+    /// The mixer of the virtual card says so.
+    pub(super) clock_is_ours: bool,
+    pub(super) now: u64,
+    /// Frames heard before the last reset.
+    before: usize,
+}
+
+impl Default for Card {
+    fn default() -> Self {
+        Self {
+            buffered: 0,
+            running: false,
+            written: Vec::new(),
+            heard: 0,
+            started_with: Vec::new(),
+            opened: 0,
+            open: false,
+            fails: None,
+            absent: false,
+            unfit: false,
+            deaf: false,
+            bottomless: false,
+            clock_is_ours: true,
+            now: 0,
+            before: 0,
+        }
+    }
 }
 
 impl Card {
@@ -120,6 +148,15 @@ impl Sink for FakeSink {
         self.queued()
     }
 
+    fn reading(&mut self) -> Option<Reading> {
+        let card = self.card.borrow();
+        Some(Reading {
+            time: card.now,
+            played: (card.heard - card.before) as u64,
+            queued: card.buffered,
+        })
+    }
+
     fn reset(&mut self) -> Result<(), Broken> {
         let mut card = self.card.borrow_mut();
         if card.fails == Some(Broken::Xrun) {
@@ -128,6 +165,7 @@ impl Sink for FakeSink {
         card.running = false;
         let heard = card.heard;
         card.written.truncate(heard);
+        card.before = heard;
         card.buffered = 0;
         card.check()
     }
@@ -149,6 +187,10 @@ pub(super) struct FakeOpener(Rc<RefCell<Card>>);
 impl Opener for FakeOpener {
     type Sink = FakeSink;
 
+    fn is_clock_ours(&self) -> bool {
+        self.0.borrow().clock_is_ours
+    }
+
     fn open(&mut self, format: &Format) -> Result<FakeSink, OpenError> {
         let mut card = self.0.borrow_mut();
         if card.absent {
@@ -158,6 +200,7 @@ impl Opener for FakeOpener {
             return Err(OpenError::Unfit("not this rate".into()));
         }
         card.open = true;
+        card.before = card.heard;
         card.opened += 1;
         card.fails = None;
         Ok(FakeSink {
@@ -190,6 +233,10 @@ pub(super) struct World {
     pub(super) playing: bool,
     /// The card's clock against the application's: one tick in this many does not happen.
     pub(super) slow: Option<u64>,
+    /// Whether the application's clock goes as the player asks for.
+    pub(super) obeys: bool,
+    /// Ticks that the application's clock is ahead, if it obeys.
+    ahead: f64,
 }
 
 impl World {
@@ -218,6 +265,8 @@ impl World {
             position: 0,
             playing: false,
             slow: None,
+            obeys: false,
+            ahead: 0.0,
         }
     }
 
@@ -259,7 +308,17 @@ impl World {
     /// Lets time pass; the player sleeps through it unless it is `awake`.
     pub(super) fn pass(&mut self, milliseconds: u64, awake: bool) {
         for tick in 0..milliseconds {
-            if self.playing {
+            if self.obeys {
+                if let Some(asked) = self.asked_for() {
+                    self.tell_clock(asked);
+                    self.ahead += asked.ratio() - 1.0;
+                }
+            }
+            let rests = self.ahead <= -1.0;
+            if rests {
+                self.ahead += 1.0;
+            }
+            if self.playing && !rests {
                 let audio: Vec<f32> = (self.position..self.position + TICK)
                     .map(|frame| (frame + 1) as f32)
                     .collect();
@@ -269,6 +328,7 @@ impl World {
                 self.position += TICK;
             }
             self.now += MILLISECOND;
+            self.card.borrow_mut().now = self.now;
             if self.slow.is_none_or(|slow| tick % slow != 0) {
                 self.card.borrow_mut().tick();
             }
@@ -286,6 +346,21 @@ impl World {
 
     pub(super) fn run(&mut self, milliseconds: u64) {
         self.pass(milliseconds, true);
+    }
+
+    /// The speed that the player asks the virtual card for.
+    pub(super) fn asked_for(&self) -> Option<ClockRatio> {
+        match self.kernel.consumer_page().rate_request.load_relaxed() {
+            0 => None,
+            // CAST: Near 2^32: exact.
+            raw => ClockRatio::new(raw as f64 / 2f64.powi(32)),
+        }
+    }
+
+    /// Tells the player how fast the virtual card goes.
+    pub(super) fn tell_clock(&mut self, ratio: ClockRatio) {
+        let raw = (ratio.ratio() * 2f64.powi(32)) as u64;
+        self.kernel.page().clock_ratio.store_relaxed(raw);
     }
 
     pub(super) fn heard(&self) -> Vec<f32> {
