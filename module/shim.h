@@ -6,10 +6,13 @@
 #define _RTSHM_SHIM_H
 
 struct page;
+struct snd_ctl_elem_value;
+struct snd_kcontrol;
 
 extern const char rtshm_version[16];
 
 void *rtshm_vmap(struct page **pages, unsigned int count);
 void rtshm_vunmap(const void *addr);
+int rtshm_chmap_channels(struct snd_kcontrol *kcontrol, struct snd_ctl_elem_value *value);
 
 #endif

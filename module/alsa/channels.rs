@@ -7,7 +7,10 @@
 use core::ptr;
 
 use kernel::{
-    error::to_result,
+    error::{
+        from_result,
+        to_result, //
+    },
     ffi,
     prelude::*, //
 };
@@ -85,15 +88,43 @@ pub(super) unsafe fn add_maps(
 ) -> Result {
     // CAST: Small.
     let channels = channels as ffi::c_int;
-    // SAFETY: The PCM is valid, and the table lives for ever.
+    let mut info = ptr::null_mut();
+    // SAFETY: The PCM is valid, and the table lives for ever; `info` is valid for a write.
     to_result(unsafe {
-        sys::snd_pcm_add_chmap_ctls(
-            pcm,
-            direction.to_c(),
-            MAPS.as_ptr(),
-            channels,
-            0,
-            ptr::null_mut(),
-        )
+        let maps = MAPS.as_ptr();
+        sys::snd_pcm_add_chmap_ctls(pcm, direction.to_c(), maps, channels, 0, &mut info)
+    })?;
+    // SAFETY: ALSA has made the control, and nobody calls it before the card is registered.
+    unsafe { (*(*info).kctl).get = Some(get) };
+    Ok(())
+}
+
+/// Tells the map of a substream; without positions where it is not configured.
+///
+/// ALSA's own (7.3) looks at a runtime that another thread may be taking away.
+///
+/// # Safety
+///
+/// Called by ALSA for an element that [`add_maps`] made.
+unsafe extern "C" fn get(
+    control: *mut sys::snd_kcontrol,
+    value: *mut sys::snd_ctl_elem_value,
+) -> ffi::c_int {
+    // SAFETY: By the contract of this function.
+    let channels = unsafe { sys::rtshm_chmap_channels(control, value) };
+    // SAFETY: As above; the value is ALSA's own copy, and integers are what the element has.
+    let places = unsafe { &mut (*value).value.integer.value };
+    from_result(|| {
+        let channels = usize::try_from(channels).map_err(|_| ENODEV)?;
+        places.fill(0);
+        let Some(index) = channels.checked_sub(1) else {
+            return Ok(0);
+        };
+        let map = MAPS.get(index).filter(|map| map.channels != 0);
+        let positions = map.ok_or(EINVAL)?.map.iter().take(channels);
+        for (place, &position) in places.iter_mut().zip(positions) {
+            *place = position.into();
+        }
+        Ok(0)
     })
 }

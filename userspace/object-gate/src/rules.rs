@@ -41,6 +41,7 @@ const PROCESS: &[Pattern] = &[
     Pattern("rtshm::alsa::", ">::sync_stop"),
     Pattern("rtshm::alsa::pcm::private_free::<", ""),
     Pattern("rtshm::alsa::constraint::rule::<", ""),
+    Pattern("rtshm::alsa::channels::get", ""),
     Pattern("rtshm::alsa::control::Ops<", ">::info"),
     Pattern("rtshm::alsa::control::Ops<", ">::get"),
     Pattern("rtshm::alsa::control::Ops<", ">::put"),
