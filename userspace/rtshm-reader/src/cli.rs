@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::record;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also after SIGINT or SIGTERM
@@ -17,6 +19,7 @@ Exit codes:
   5    the device is in use by another process
   6    the sound card cannot be used
   7    permission denied
+  8    the recording cannot be written
   130  a second SIGINT or SIGTERM: stopped at once";
 
 const PLAY_JSON: &str = "\
@@ -107,6 +110,9 @@ pub(crate) enum Command {
     /// Play on a sound card until SIGINT or SIGTERM
     #[command(after_help = PLAY_JSON)]
     Play(PlayOptions),
+    /// Record to files or standard output until SIGINT or SIGTERM
+    #[command(after_help = record::HELP)]
+    Record(record::Options),
     /// Show what a device does
     #[command(after_help = STATUS_JSON)]
     Status(OutputOptions),
@@ -142,9 +148,9 @@ pub(crate) struct PlayOptions {
 /// What to do with the mixer's volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum VolumeUse {
-    /// Play at that volume
+    /// Bring samples to that volume
     Apply,
-    /// Play at full volume
+    /// Leave samples as they are, at full volume
     Ignore,
 }
 
@@ -168,13 +174,15 @@ fn parse_latency(text: &str) -> Result<Duration, String> {
 }
 
 /// A time as people write it; `None` where it is none.
-fn parse_time(text: &str) -> Option<Duration> {
+pub(crate) fn parse_time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
     let unit = match &text[digits.len()..] {
         "us" | "µs" => 1e-6,
         "ms" => 1e-3,
         "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
         _ => return None,
     };
     let number: f64 = digits.trim_end().parse().ok()?;
@@ -198,6 +206,8 @@ mod tests {
         assert_eq!(parse_time("20ms"), micros(20_000));
         assert_eq!(parse_time(" 20 ms "), micros(20_000));
         assert_eq!(parse_time("0.5s"), micros(500_000));
+        assert_eq!(parse_time("1.5min"), micros(90_000_000));
+        assert_eq!(parse_time("2h"), micros(7_200_000_000));
         assert_eq!(parse_time("250us"), micros(250));
         assert_eq!(parse_time("250µs"), micros(250));
         for wrong in [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
-//! Plays what applications play into the rtshm virtual sound card on a real one.
+//! Plays what applications play into the rtshm virtual sound card on a real one, or records it.
 
 mod cli;
 mod clock;
@@ -11,6 +11,7 @@ mod notes;
 mod pcm;
 mod play;
 mod player;
+mod record;
 mod signals;
 mod sink;
 mod status;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let notes = Notes::new(cli.verbose, cli.quiet);
     let done = match &cli.command {
         Command::Play(options) => play::run(&cli.rtshm, options, notes),
+        Command::Record(options) => record::run(&cli.rtshm, options, notes),
         Command::Status(options) => status::run(&cli.rtshm, options),
         Command::List(options) => list::run(options, notes),
     };

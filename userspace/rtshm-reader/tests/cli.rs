@@ -90,6 +90,12 @@ fn wrong_usage_is_told_apart() {
         &["play", "--device"],
         &["status", "--quiet", "--verbose"],
         &["status", "more"],
+        &["record"],
+        &["record", "song"],
+        &["record", "song.mp3"],
+        &["record", "-", "--json"],
+        &["record", "song.wav", "--duration", "0s"],
+        &["record", "song.wav", "--duration", "10"],
     ] {
         reader(arguments).assert().code(2).stdout(is_empty());
     }
@@ -110,6 +116,7 @@ fn help_names_the_exit_codes_and_the_fields() {
         "5    the device is in use",
         "6    the sound card",
         "7    permission denied",
+        "8    the recording",
         "130  ",
     ] {
         let help = String::from_utf8_lossy(&help.get_output().stdout);
@@ -119,6 +126,34 @@ fn help_names_the_exit_codes_and_the_fields() {
         .assert()
         .success()
         .stdout(contains("ring_fill_max_bytes"));
+    reader(&["record", "--help"])
+        .assert()
+        .success()
+        .stdout(contains("silence_frames"));
+}
+
+/// Before the device is opened: nothing is recorded in vain.
+#[test]
+fn a_recording_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song.wav");
+    std::fs::write(&song, "precious").unwrap();
+    let song = song.to_str().unwrap();
+    let record = |arguments: &[&str]| {
+        let device = ["--rtshm", "/dev/rtshm-of-nobody", "record"];
+        reader(&[&device, arguments].concat()).assert()
+    };
+    record(&[song])
+        .code(8)
+        .stdout(is_empty())
+        .stderr(one_line())
+        .stderr(contains("song.wav: it exists; --force overwrites"));
+    record(&["/nowhere/song.wav"])
+        .code(8)
+        .stderr("rtshm-reader: cannot write /nowhere/song.wav: No such file or directory\n");
+    record(&[song, "--force"]).code(3);
+    record(&["-"]).code(3).stdout(is_empty());
+    assert_eq!(std::fs::read(song).unwrap(), b"precious");
 }
 
 /// The writing end of a pipe that nobody reads.

@@ -24,6 +24,7 @@ mod mixer;
 mod node;
 mod parameters;
 mod pipewire;
+mod record;
 mod recording;
 mod removal;
 mod stall;
@@ -74,6 +75,7 @@ pub(crate) fn all() -> Vec<Test> {
         callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        record::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
