@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::record;
+use crate::{documents, record};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -119,6 +119,12 @@ pub(crate) enum Command {
     /// List the devices
     #[command(after_help = LIST_JSON)]
     List(OutputOptions),
+    /// Print a shell's completions
+    #[command(hide = true)]
+    Completions(documents::CompletionsOptions),
+    /// Print the manual page, or write all of them
+    #[command(hide = true)]
+    Man(documents::ManOptions),
 }
 
 #[derive(Debug, Args)]

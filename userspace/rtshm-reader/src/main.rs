@@ -5,6 +5,7 @@
 mod cli;
 mod clock;
 mod convert;
+mod documents;
 mod exit;
 mod list;
 mod notes;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         Command::Record(options) => record::run(&cli.rtshm, options, notes),
         Command::Status(options) => status::run(&cli.rtshm, options),
         Command::List(options) => list::run(options, notes),
+        Command::Completions(options) => documents::completions(options),
+        Command::Man(options) => documents::man(options),
     };
     exit::report(done, notes)
 }

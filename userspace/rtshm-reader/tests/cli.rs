@@ -156,6 +156,48 @@ fn a_recording_that_cannot_be_written_is_refused() {
     assert_eq!(std::fs::read(song).unwrap(), b"precious");
 }
 
+#[test]
+fn manual_pages_are_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    reader(&["man", "--dir", path])
+        .assert()
+        .success()
+        .stdout(is_empty())
+        .stderr(is_empty());
+    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/rtshm.4");
+    let mut pages = vec![Path::new(driver).to_path_buf()];
+    for command in ["", "-play", "-record", "-status", "-list"] {
+        pages.push(dir.path().join(format!("rtshm-reader{command}.1")));
+    }
+    for page in &pages {
+        assert!(page.exists(), "{}", page.display());
+        let checked = Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww", "-z"])
+            .arg(page)
+            .output();
+        // Not on every machine.
+        if let Ok(checked) = checked {
+            let said = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success() && said.is_empty(), "{said}");
+        }
+    }
+    let page = std::fs::read_to_string(dir.path().join("rtshm-reader-record.1")).unwrap();
+    assert!(page.contains("duration") && page.contains("silence_frames"));
+}
+
+#[test]
+fn shells_complete_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = reader(&["completions", shell]).assert().success();
+        let script = String::from_utf8_lossy(&script.get_output().stdout).into_owned();
+        for word in ["play", "record", "status", "list", "duration", "latency"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    reader(&["completions", "sh"]).assert().code(2);
+}
+
 /// The writing end of a pipe that nobody reads.
 fn broken_pipe() -> Stdio {
     let (read, write) = nix::unistd::pipe().unwrap();

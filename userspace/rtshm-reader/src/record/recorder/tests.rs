@@ -289,7 +289,7 @@ fn once_ends_with_the_stream() {
     world.start(48_000, 2);
     world.play(100);
     world.change(State::Xrun);
-    let over = world.now + LINGER;
+    let over = world.now + SECOND / 2;
     assert_eq!(world.step(), Wait::Ring(Some(over)));
     // It goes on.
     world.now += LINGER - 1;
@@ -328,7 +328,7 @@ fn the_file_is_brought_up_to_date() {
     world.play(100);
     world.step();
     world.play(100);
-    let due = world.now + SAVE;
+    let due = world.now + SECOND / 2;
     assert_eq!(world.step(), Wait::Ring(Some(due)));
     world.now = due;
     world.step();
