@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::realtime::Realtime;
 use crate::{documents, record};
 
 const EXIT_CODES: &str = "\
@@ -141,6 +142,10 @@ pub(crate) struct PlayOptions {
     /// What to do with the volume that the mixer of the virtual card says
     #[arg(long, value_name = "WHAT", default_value = "apply")]
     pub(crate) volume: VolumeUse,
+
+    /// Real-time priority, 1 to 99, where the system allows it, or no
+    #[arg(long, value_name = "PRIO", default_value = "10")]
+    pub(crate) realtime: Realtime,
 
     /// Exit when the first stream has been played to its end
     #[arg(long)]

@@ -12,6 +12,7 @@ mod notes;
 mod pcm;
 mod play;
 mod player;
+mod realtime;
 mod record;
 mod signals;
 mod sink;

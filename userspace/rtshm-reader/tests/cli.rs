@@ -88,6 +88,7 @@ fn wrong_usage_is_told_apart() {
         &["play", "--latency", "-1ms"],
         &["play", "--latency", "11s"],
         &["play", "--device"],
+        &["play", "--realtime", "100"],
         &["status", "--quiet", "--verbose"],
         &["status", "more"],
         &["record"],

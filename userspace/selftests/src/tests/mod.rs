@@ -24,6 +24,7 @@ mod mixer;
 mod node;
 mod parameters;
 mod pipewire;
+mod realtime;
 mod record;
 mod recording;
 mod removal;
@@ -75,6 +76,7 @@ pub(crate) fn all() -> Vec<Test> {
         callers_32_bit::TESTS,
         mapping::TESTS,
         tool::TESTS,
+        realtime::TESTS,
         record::TESTS,
         hotplug::TESTS,
         loss::TESTS,
