@@ -8,6 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::realtime::Realtime;
+use crate::{documents, record};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also after SIGINT or SIGTERM
@@ -18,6 +21,7 @@ Exit codes:
   5    the device is in use by another process
   6    the sound card cannot be used
   7    permission denied
+  8    the recording cannot be written
   130  a second SIGINT or SIGTERM: stopped at once";
 
 const PLAY_JSON: &str = "\
@@ -115,12 +119,21 @@ pub(crate) enum Command {
     /// Play on a sound card until SIGINT or SIGTERM
     #[command(after_help = PLAY_JSON)]
     Play(PlayOptions),
+    /// Record to files or standard output until SIGINT or SIGTERM
+    #[command(after_help = record::HELP)]
+    Record(record::Options),
     /// Show what a device does
     #[command(after_help = STATUS_JSON)]
     Status(OutputOptions),
     /// List the devices
     #[command(after_help = LIST_JSON)]
     List(OutputOptions),
+    /// Print a shell's completions
+    #[command(hide = true)]
+    Completions(documents::CompletionsOptions),
+    /// Print the manual page, or write all of them
+    #[command(hide = true)]
+    Man(documents::ManOptions),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +154,10 @@ pub(crate) struct PlayOptions {
     /// What to do with the volume that the mixer of the virtual card says
     #[arg(long, value_name = "WHAT", default_value = "apply")]
     pub(crate) volume: VolumeUse,
+
+    /// Real-time priority, 1 to 99, where the system allows it, or no
+    #[arg(long, value_name = "PRIO", default_value = "10")]
+    pub(crate) realtime: Realtime,
 
     /// Exit when the first stream has been played to its end
     #[arg(long)]
@@ -169,9 +186,9 @@ pub(crate) enum SyncMode {
 /// What to do with the mixer's volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum VolumeUse {
-    /// Play at that volume
+    /// Bring samples to that volume
     Apply,
-    /// Play at full volume
+    /// Leave samples as they are, at full volume
     Ignore,
 }
 
@@ -195,13 +212,15 @@ fn parse_latency(text: &str) -> Result<Duration, String> {
 }
 
 /// A time as people write it; `None` where it is none.
-fn parse_time(text: &str) -> Option<Duration> {
+pub(crate) fn parse_time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
     let unit = match &text[digits.len()..] {
         "us" | "µs" => 1e-6,
         "ms" => 1e-3,
         "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
         _ => return None,
     };
     let number: f64 = digits.trim_end().parse().ok()?;
@@ -225,6 +244,8 @@ mod tests {
         assert_eq!(parse_time("20ms"), micros(20_000));
         assert_eq!(parse_time(" 20 ms "), micros(20_000));
         assert_eq!(parse_time("0.5s"), micros(500_000));
+        assert_eq!(parse_time("1.5min"), micros(90_000_000));
+        assert_eq!(parse_time("2h"), micros(7_200_000_000));
         assert_eq!(parse_time("250us"), micros(250));
         assert_eq!(parse_time("250µs"), micros(250));
         for wrong in [

@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::notes::Notes;
+use crate::record::WriteError;
 use crate::sink::OpenError;
 
 /// What a command comes to.
@@ -41,6 +42,8 @@ fn code(error: &anyhow::Error) -> u8 {
         }
     } else if error.is::<OpenError>() {
         6
+    } else if error.is::<WriteError>() {
+        8
     } else {
         1
     }

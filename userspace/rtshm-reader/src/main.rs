@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
-//! Plays what applications play into the rtshm virtual sound card on a real one.
+//! Plays what applications play into the rtshm virtual sound card on a real one, or records it.
 
 mod cli;
 mod clock;
 mod convert;
+mod documents;
 mod exit;
 mod follow;
 mod list;
@@ -12,6 +13,8 @@ mod notes;
 mod pcm;
 mod play;
 mod player;
+mod realtime;
+mod record;
 mod resample;
 mod signals;
 mod sink;
@@ -38,8 +41,11 @@ fn main() -> ExitCode {
     let notes = Notes::new(cli.verbose, cli.quiet);
     let done = match &cli.command {
         Command::Play(options) => play::run(&cli.rtshm, options, notes),
+        Command::Record(options) => record::run(&cli.rtshm, options, notes),
         Command::Status(options) => status::run(&cli.rtshm, options),
         Command::List(options) => list::run(options, notes),
+        Command::Completions(options) => documents::completions(options),
+        Command::Man(options) => documents::man(options),
     };
     exit::report(done, notes)
 }

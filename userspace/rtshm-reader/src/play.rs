@@ -17,6 +17,7 @@ use crate::exit::{self, Outcome};
 use crate::notes::Notes;
 use crate::pcm::{PcmOpener, PcmSink, NO_FD};
 use crate::player::{Player, Wait};
+use crate::realtime;
 use crate::signals::Signals;
 use crate::stdout;
 use crate::summary::{RingUse, Summary};
@@ -28,6 +29,7 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
     let own_card = consumer.device().info()?.card;
     let mut opener = PcmOpener::new(&options.device, own_card, options.latency, notes)?;
     opener.probe()?;
+    realtime::get_ready(options.realtime, notes);
 
     let summary = Summary {
         device: options.device.clone(),

@@ -15,7 +15,12 @@ pub(crate) struct Signals(SignalFd);
 impl Signals {
     /// Takes the signals over in this thread and all that it starts from now on.
     pub(crate) fn take_over() -> Result<Self> {
-        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        Self::take_over_these(&[Signal::SIGINT, Signal::SIGTERM])
+    }
+
+    /// As [`take_over`](Self::take_over), other signals.
+    pub(crate) fn take_over_these(signals: &[Signal]) -> Result<Self> {
+        let set: SigSet = signals.iter().copied().collect();
         let taken = set.thread_block().and_then(|()| {
             SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         });
@@ -26,7 +31,13 @@ impl Signals {
 
     /// Whether one came; each is told once.
     pub(crate) fn next(&self) -> bool {
-        matches!(self.0.read_signal(), Ok(Some(_)))
+        self.next_number().is_some()
+    }
+
+    /// Which one came; each is told once.
+    pub(crate) fn next_number(&self) -> Option<i32> {
+        let info = self.0.read_signal().ok()??;
+        i32::try_from(info.ssi_signo).ok()
     }
 }
 

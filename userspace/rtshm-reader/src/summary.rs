@@ -78,6 +78,17 @@ impl RingUse {
         self.ring_fill_max_bytes = self.ring_fill_max_bytes.max(Some(unread));
         self.ring_free_min_bytes = least(self.ring_free_min_bytes, free);
     }
+
+    /// As text; `None` where nothing woke.
+    pub(crate) fn text(&self) -> Option<String> {
+        let bytes = self.ring_bytes;
+        let least = self.ring_fill_min_bytes?;
+        let most = self.ring_fill_max_bytes?;
+        let free = self.ring_free_min_bytes?;
+        Some(format!(
+            "{least} to {most} of {bytes} bytes, at least {free} free"
+        ))
+    }
 }
 
 impl Summary {
@@ -151,17 +162,8 @@ impl Summary {
             ("card lost", self.sink_losses.to_string()),
             ("sync", self.sync_text()),
         ]);
-        if let RingUse {
-            ring_bytes,
-            ring_fill_min_bytes: Some(least),
-            ring_fill_max_bytes: Some(most),
-            ring_free_min_bytes: Some(free),
-        } = self.ring
-        {
-            rows.push((
-                "ring fill",
-                format!("{least} to {most} of {ring_bytes} bytes, at least {free} free"),
-            ));
+        if let Some(fill) = self.ring.text() {
+            rows.push(("ring fill", fill));
         }
         let rows: Vec<_> = rows
             .into_iter()

@@ -88,8 +88,15 @@ fn wrong_usage_is_told_apart() {
         &["play", "--latency", "-1ms"],
         &["play", "--latency", "11s"],
         &["play", "--device"],
+        &["play", "--realtime", "100"],
         &["status", "--quiet", "--verbose"],
         &["status", "more"],
+        &["record"],
+        &["record", "song"],
+        &["record", "song.mp3"],
+        &["record", "-", "--json"],
+        &["record", "song.wav", "--duration", "0s"],
+        &["record", "song.wav", "--duration", "10"],
     ] {
         reader(arguments).assert().code(2).stdout(is_empty());
     }
@@ -110,6 +117,7 @@ fn help_names_the_exit_codes_and_the_fields() {
         "5    the device is in use",
         "6    the sound card",
         "7    permission denied",
+        "8    the recording",
         "130  ",
     ] {
         let help = String::from_utf8_lossy(&help.get_output().stdout);
@@ -119,6 +127,76 @@ fn help_names_the_exit_codes_and_the_fields() {
         .assert()
         .success()
         .stdout(contains("ring_fill_max_bytes"));
+    reader(&["record", "--help"])
+        .assert()
+        .success()
+        .stdout(contains("silence_frames"));
+}
+
+/// Before the device is opened: nothing is recorded in vain.
+#[test]
+fn a_recording_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song.wav");
+    std::fs::write(&song, "precious").unwrap();
+    let song = song.to_str().unwrap();
+    let record = |arguments: &[&str]| {
+        let device = ["--rtshm", "/dev/rtshm-of-nobody", "record"];
+        reader(&[&device, arguments].concat()).assert()
+    };
+    record(&[song])
+        .code(8)
+        .stdout(is_empty())
+        .stderr(one_line())
+        .stderr(contains("song.wav: it exists; --force overwrites"));
+    record(&["/nowhere/song.wav"])
+        .code(8)
+        .stderr("rtshm-reader: cannot write /nowhere/song.wav: No such file or directory\n");
+    record(&[song, "--force"]).code(3);
+    record(&["-"]).code(3).stdout(is_empty());
+    assert_eq!(std::fs::read(song).unwrap(), b"precious");
+}
+
+#[test]
+fn manual_pages_are_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    reader(&["man", "--dir", path])
+        .assert()
+        .success()
+        .stdout(is_empty())
+        .stderr(is_empty());
+    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/rtshm.4");
+    let mut pages = vec![Path::new(driver).to_path_buf()];
+    for command in ["", "-play", "-record", "-status", "-list"] {
+        pages.push(dir.path().join(format!("rtshm-reader{command}.1")));
+    }
+    for page in &pages {
+        assert!(page.exists(), "{}", page.display());
+        let checked = Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww", "-z"])
+            .arg(page)
+            .output();
+        // Not on every machine.
+        if let Ok(checked) = checked {
+            let said = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success() && said.is_empty(), "{said}");
+        }
+    }
+    let page = std::fs::read_to_string(dir.path().join("rtshm-reader-record.1")).unwrap();
+    assert!(page.contains("duration") && page.contains("silence_frames"));
+}
+
+#[test]
+fn shells_complete_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = reader(&["completions", shell]).assert().success();
+        let script = String::from_utf8_lossy(&script.get_output().stdout).into_owned();
+        for word in ["play", "record", "status", "list", "duration", "latency"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    reader(&["completions", "sh"]).assert().code(2);
 }
 
 /// The writing end of a pipe that nobody reads.

@@ -26,6 +26,8 @@ mod mixer;
 mod node;
 mod parameters;
 mod pipewire;
+mod realtime;
+mod record;
 mod recording;
 mod removal;
 mod stall;
@@ -77,6 +79,8 @@ pub(crate) fn all() -> Vec<Test> {
         mapping::TESTS,
         tool::TESTS,
         examples::TESTS,
+        realtime::TESTS,
+        record::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,

@@ -17,7 +17,7 @@ use crate::time::{sleep_ms, wait_until};
 
 tests!(tool: status_tells, list_tells, plays_once, killed_while_playing, interrupt_ends_it, device_is_busy, no_such_pcm, not_a_device, not_allowed, no_module, wrong_usage);
 
-const READER: &str = "rtshm-reader";
+pub(super) const READER: &str = "rtshm-reader";
 
 /// Checks that the tool failed with a status and one line that contains all of `texts`.
 fn check_refusal(outcome: &Outcome, code: i32, texts: &[&str]) -> Result<()> {
@@ -37,12 +37,12 @@ fn check_refusal(outcome: &Outcome, code: i32, texts: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn json(outcome: &Outcome) -> Result<Value> {
+pub(super) fn json(outcome: &Outcome) -> Result<Value> {
     ensure!(outcome.code == Some(0), "{outcome}");
     serde_json::from_str(&outcome.stdout).with_context(|| format!("{outcome}"))
 }
 
-fn number(value: &Value, name: &str) -> Result<u64> {
+pub(super) fn number(value: &Value, name: &str) -> Result<u64> {
     value[name]
         .as_u64()
         .with_context(|| format!("no {name} in {value}"))

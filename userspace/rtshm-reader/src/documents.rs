@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! Manual pages and completions, from the command line's own definition.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::cli::Cli;
+use crate::stdout;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsOptions {
+    /// Shell to complete in
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManOptions {
+    /// Write a page for the program and one for each command into this directory
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub(crate) fn completions(options: &CompletionsOptions) -> Result<()> {
+    let mut bytes = Vec::new();
+    clap_complete::generate(options.shell, &mut Cli::command(), NAME, &mut bytes);
+    stdout::print(&String::from_utf8(bytes)?)
+}
+
+pub(crate) fn man(options: &ManOptions) -> Result<()> {
+    let pages = pages()?;
+    match &options.dir {
+        // The program's own is the first.
+        None => stdout::print(pages.first().map_or("", |(_, text)| text)),
+        Some(dir) => pages.iter().try_for_each(|(name, text)| {
+            let path = dir.join(format!("{name}.1"));
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        }),
+    }
+}
+
+const NAME: &str = "rtshm-reader";
+
+/// The pages' names and text.
+fn pages() -> Result<Vec<(String, String)>> {
+    // Gives the commands what is global, too.
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let commands: Vec<_> = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(|command| (format!("{NAME}-{}", command.get_name()), command.clone()))
+        .collect();
+    let all = [(NAME.to_string(), program)].into_iter().chain(commands);
+    all.map(|(name, command)| Ok((name, page(command)?)))
+        .collect()
+}
+
+fn page(command: Command) -> Result<String> {
+    let notes = command.get_after_help().map(ToString::to_string);
+    let has_commands = command.has_subcommands();
+    let name = command.get_display_name().unwrap_or(NAME).to_string();
+    let man = Man::new(command);
+    let mut bytes = Vec::new();
+    man.render_title(&mut bytes)?;
+    man.render_name_section(&mut bytes)?;
+    man.render_synopsis_section(&mut bytes)?;
+    man.render_description_section(&mut bytes)?;
+    man.render_options_section(&mut bytes)?;
+    if has_commands {
+        man.render_subcommands_section(&mut bytes)?;
+    }
+    // Without a date clap's title has the others in its place.
+    let version = env!("CARGO_PKG_VERSION");
+    let title = format!(".TH {name} 1 \"\" \"{NAME} {version}\" \"User Commands\"");
+    let mut text = String::new();
+    for line in String::from_utf8(bytes)?.lines() {
+        text.push_str(if line.starts_with(".TH ") {
+            &title
+        } else {
+            line
+        });
+        text.push('\n');
+    }
+    text.push_str(&notes_section(&notes.unwrap_or_default()));
+    text.push_str(".SH \"SEE ALSO\"\n.BR rtshm\\-reader (1),\n.BR rtshm (4)\n");
+    Ok(text)
+}
+
+/// What the help says behind the options: paragraphs, and tables, whose lines are indented.
+fn notes_section(notes: &str) -> String {
+    let mut text = ".SH NOTES\n".to_string();
+    let mut in_table = false;
+    for line in notes.lines() {
+        let is_row = line.starts_with(' ');
+        if is_row != in_table && !line.is_empty() {
+            text.push_str(if is_row { ".nf\n" } else { ".fi\n" });
+            in_table = is_row;
+        }
+        match line {
+            "" => text.push_str(".PP\n"),
+            _ => {
+                // Neither a request nor an escape.
+                let line = line.replace('\\', "\\e").replace('-', "\\-");
+                text.push_str("\\&");
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+    }
+    if in_table {
+        text.push_str(".fi\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_its_page() {
+        let pages = pages().unwrap();
+        let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["", "-play", "-record", "-status", "-list"];
+        assert_eq!(names, expected.map(|command| format!("{NAME}{command}")));
+    }
+    #[test]
+    fn tables_keep_their_lines() {
+        assert_eq!(
+            notes_section("Text\n  a  1\n  .b -2\n\nmore \\"),
+            ".SH NOTES\n\\&Text\n.nf\n\\&  a  1\n\\&  .b \\-2\n.PP\n.fi\n\\&more \\e\n"
+        );
+    }
+}
