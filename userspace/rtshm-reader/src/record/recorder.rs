@@ -214,8 +214,6 @@ impl Recorder {
                 self.begin();
             }
             State::Resume => self.begin(),
-            // What the application has buffered still comes.
-            State::Drain => {}
             State::Pause | State::Suspend => {
                 self.count_stream();
                 self.active = false;
@@ -231,6 +229,8 @@ impl Recorder {
                     }
                 }
             }
+            // While it drains, what the application has buffered still comes.
+            _ => {}
         }
     }
 
