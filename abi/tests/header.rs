@@ -477,7 +477,7 @@ fn functions(language: &Language, name: &str) {
     assert_eq!(c["place"], COUNTS.map(place));
     assert_eq!(c["readable"], COUNTS.map(|_| CAPACITY));
     assert_eq!(c["release"], COUNTS);
-    assert_eq!(c["bodies"], [16, 16, 16, 16, 16, 32]);
+    assert_eq!(c["bodies"], [16, 16, 16, 16, 16, 64]);
     assert_eq!(c["request"], COUNTS);
 }
 

@@ -687,7 +687,7 @@ fn look_into(record: &Record<'_>, channels: u32) {
     if let Ok(volume) = record.volume() {
         assert!(volume.on <= 1 && (-10_000..=0).contains(&volume.gain));
     }
-    assert_eq!(record.body::<AudioChunk>().is_err(), short(16));
+    assert_eq!(record.body::<AudioChunk>().is_err(), short(48));
     if let Ok(format) = record.format() {
         assert!(format.rate != 0 && (1..=record::CHANNELS_MAX).contains(&format.channels));
     }
@@ -909,8 +909,8 @@ fn stored_lengths() {
         (111, 128),
         (112, 128),
         (113, 192),
-        // 256 stereo frames: 16 + 2048 bytes behind the header.
-        (2064, 2112),
+        // 256 stereo frames: 48 + 2048 bytes behind the header.
+        (2096, 2112),
         (u32::MAX - 79, 0xFFFF_FFC0),
         (u32::MAX - 78, 0x1_0000_0000),
         (u32::MAX, 0x1_0000_0040),
@@ -922,13 +922,13 @@ fn stored_lengths() {
 #[test]
 fn audio_sizes() {
     for (frames, channels, size) in [
-        (0, 0, Some(16)),
-        (0, 64, Some(16)),
-        (1, 1, Some(20)),
-        (256, 2, Some(2064)),
-        (1_073_741_819, 1, Some(0xFFFF_FFFC)),
+        (0, 0, Some(48)),
+        (0, 64, Some(48)),
+        (1, 1, Some(52)),
+        (256, 2, Some(2096)),
+        (1_073_741_811, 1, Some(0xFFFF_FFFC)),
         // The header of the chunk no longer fits, then the samples, then their number.
-        (1_073_741_820, 1, None),
+        (1_073_741_812, 1, None),
         (1_073_741_823, 1, None),
         (1_073_741_824, 1, None),
         (0x8000_0000, 2, None),

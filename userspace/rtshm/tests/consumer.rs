@@ -119,16 +119,16 @@ fn dropping_an_event_gives_its_bytes_back() {
     let mut fake = Fake::new();
     let mut consumer = fake.consumer().unwrap();
     fake.format(48_000, 1, 64);
-    // 16 + 16 + 100 * 4 bytes, in units of 64.
+    // 64 + 100 * 4 bytes, in units of 64.
     fake.audio(1, 0, 0, &[0.0; 100]);
-    assert_eq!(consumer.unread().unwrap(), 64 + 448);
+    assert_eq!(consumer.unread().unwrap(), 64 + 512);
 
     let event = consumer.pop().unwrap().unwrap();
     assert_eq!(fake.read_count(), 0);
     drop(event);
     assert_eq!(fake.read_count(), 64);
     drop(consumer.pop().unwrap().unwrap());
-    assert_eq!(fake.read_count(), 64 + 448);
+    assert_eq!(fake.read_count(), 64 + 512);
     assert_eq!(consumer.unread().unwrap(), 0);
 }
 
@@ -213,18 +213,18 @@ fn chunks_are_whole_where_the_counters_wrap() {
         ..AudioChunk::default()
     };
     let bytes = bytemuck::cast_slice(&samples);
-    publish(record::AUDIO, 416, &[bytes_of(&chunk), bytes]);
-    // 64 bytes for the format, and 16 + 16 + 400, in units of 64.
-    assert_eq!(count, 384);
+    publish(record::AUDIO, 448, &[bytes_of(&chunk), bytes]);
+    // 64 bytes for the format, and 64 + 400, in units of 64.
+    assert_eq!(count, start.wrapping_add(64 + 512));
 
-    assert_eq!(consumer.unread().unwrap(), 512);
+    assert_eq!(consumer.unread().unwrap(), 64 + 512);
     let event = consumer.pop().unwrap().unwrap();
     assert!(matches!(event.kind(), Kind::Format(_)));
     drop(event);
     let event = consumer.pop().unwrap().unwrap();
     assert!(matches!(event.kind(), Kind::Audio(chunk) if chunk.samples == samples));
     drop(event);
-    assert_eq!(fake.read_count(), 384);
+    assert_eq!(fake.read_count(), count);
     assert_eq!(consumer.unread().unwrap(), 0);
 }
 

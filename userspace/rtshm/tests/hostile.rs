@@ -162,7 +162,7 @@ fn audio_before_any_format_is_refused() {
     let expected = Malformed::Frames {
         frame_count: 4,
         channels: 0,
-        size: 32,
+        size: 64,
     };
     assert_eq!(what, expected);
 }
@@ -183,7 +183,7 @@ fn frames_that_are_not_there_are_refused() {
         let expected = Malformed::Frames {
             frame_count,
             channels: 4,
-            size: 48,
+            size: 80,
         };
         assert_eq!(what, expected);
     }

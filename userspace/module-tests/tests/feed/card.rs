@@ -59,6 +59,6 @@ impl Config {
 
     /// Bytes in the ring that a chunk takes: header, chunk, samples, up to a multiple of 64.
     pub(crate) fn stored(&self, frames: u32) -> u64 {
-        (16 + 16 + 4 * u64::from(frames) * u64::from(self.channels)).div_ceil(64) * 64
+        (64 + 4 * u64::from(frames) * u64::from(self.channels)).div_ceil(64) * 64
     }
 }

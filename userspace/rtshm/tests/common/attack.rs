@@ -188,7 +188,8 @@ impl Model {
         let word = |index: u64| self.word(body.wrapping_add(4 * index));
         let long = |index: u64| self.long(body.wrapping_add(4 * index));
         let needed = match kind {
-            1 | 3 | 4 | 5 => 16,
+            1 => 48,
+            3 | 4 | 5 => 16,
             2 => 32,
             _ => return Ok((None, len)),
         };
@@ -199,14 +200,14 @@ impl Model {
             1 => {
                 let (frame_count, channels) = (word(0), self.channels);
                 let samples = u128::from(frame_count) * u128::from(channels);
-                if channels == 0 || 16 + 4 * samples != u128::from(size) {
+                if channels == 0 || 48 + 4 * samples != u128::from(size) {
                     return malformed(Malformed::Frames {
                         frame_count,
                         channels,
                         size,
                     });
                 }
-                let samples = (4..4 + samples as u64).map(word).collect();
+                let samples = (12..12 + samples as u64).map(word).collect();
                 Content::Audio(long(2), frame_count, channels, samples)
             }
             2 => {
@@ -302,9 +303,9 @@ impl Attack {
                 let (body, more) = (tape.bytes()?, tape.byte()? % 8 == 0);
                 let samples = body.len() as u32 / 4;
                 let frames = samples / self.model.channels.max(1);
-                let size = 16 + frames * self.model.channels * 4;
+                let size = 48 + frames * self.model.channels * 4;
                 let mut chunk = (frames + u32::from(more)).to_ne_bytes().to_vec();
-                chunk.extend_from_slice(&[7; 12]);
+                chunk.extend_from_slice(&[7; 44]);
                 chunk.extend_from_slice(&body);
                 self.record(size, 1, 0, 0, &chunk);
             }
