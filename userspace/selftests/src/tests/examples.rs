@@ -85,7 +85,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts it and waits until it is the consumer.
+    /// Starts it and waits until it is the consumer, and may be told to stop.
     fn start(example: Example, arguments: &[&str]) -> Result<Self> {
         let output = PathBuf::from(format!("/tmp/example-{}.f32", std::process::id()));
         let child = Command::new(example.program()?)
@@ -97,7 +97,7 @@ impl Running {
         let pid = child.id();
         let running = Self { child, output };
         wait_until("the example to open the device", || {
-            Ok(module::status()?.consumer_pid == Some(pid))
+            Ok(module::status()?.consumer_pid == Some(pid) && heeds_sigterm(pid)?)
         })?;
         Ok(running)
     }
@@ -117,6 +117,21 @@ impl Running {
         let samples = samples.map(|bytes| bytes.try_into().map(u32::from_ne_bytes));
         Ok((samples.collect::<Result<_, _>>()?, outcome.stderr))
     }
+}
+
+/// Whether a process catches SIGTERM, or blocks it.
+fn heeds_sigterm(pid: u32) -> Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let masks = status.lines().filter_map(|line| {
+        line.strip_prefix("SigCgt:")
+            .or(line.strip_prefix("SigBlk:"))
+    });
+    for mask in masks {
+        if u64::from_str_radix(mask.trim(), 16)? & 1 << (Signal::SIGTERM as u32 - 1) != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Compares what an example wrote with what was to come out.
