@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/sound/pcm.h`](srctree/include/sound/pcm.h)
 
-use core::ptr;
+use core::{
+    iter,
+    ptr, //
+};
 
 use kernel::{
     error::{
@@ -112,17 +115,22 @@ unsafe extern "C" fn get(
 ) -> ffi::c_int {
     // SAFETY: By the contract of this function.
     let channels = unsafe { sys::rtshm_chmap_channels(control, value) };
-    // SAFETY: As above; the value is ALSA's own copy, and integers are what the element has.
+    // SAFETY: As above: the control's data are ALSA's description of the maps.
+    let count = unsafe { (*(*control).private_data.cast::<sys::snd_pcm_chmap>()).max_channels };
+    // SAFETY: The value is ALSA's own copy, and integers are what the element has.
     let places = unsafe { &mut (*value).value.integer.value };
+    // CAST: Widening. Those behind are not the element's.
+    let places = places.iter_mut().take(count as usize);
     from_result(|| {
         let channels = usize::try_from(channels).map_err(|_| ENODEV)?;
-        places.fill(0);
-        let Some(index) = channels.checked_sub(1) else {
-            return Ok(0);
+        let map = match channels.checked_sub(1) {
+            // The empty one.
+            None => MAPS.last(),
+            Some(index) => MAPS.get(index).filter(|map| map.channels != 0),
         };
-        let map = MAPS.get(index).filter(|map| map.channels != 0);
         let positions = map.ok_or(EINVAL)?.map.iter().take(channels);
-        for (place, &position) in places.iter_mut().zip(positions) {
+        let rest = iter::repeat(&0);
+        for (place, &position) in places.zip(positions.chain(rest)) {
             *place = position.into();
         }
         Ok(0)

@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{mlockall, MlockAllFlags};
 use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use nix::unistd::geteuid;
 
@@ -46,10 +45,17 @@ pub(crate) fn get_ready(realtime: Realtime, notes: Notes) {
     let unlimited =
         getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
     if geteuid().is_root() || unlimited {
-        if let Err(errno) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
+        if let Err(errno) = lock_memory() {
             notes.detail(format_args!("memory is not locked: {}", errno.desc()));
         }
     }
+}
+
+/// Locks what memory is in use, and what is used later from then on: most of what is mapped never is.
+fn lock_memory() -> Result<(), Errno> {
+    let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    // SAFETY: It changes no memory.
+    Errno::result(unsafe { libc::mlockall(flags) }).map(drop)
 }
 
 fn set_fifo(priority: i32) -> Result<(), Errno> {

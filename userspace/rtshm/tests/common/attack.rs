@@ -189,7 +189,7 @@ impl Model {
         let long = |index: u64| self.long(body.wrapping_add(4 * index));
         let needed = match kind {
             1 => 48,
-            3 | 4 | 5 => 16,
+            3..=5 => 16,
             2 => 32,
             _ => return Ok((None, len)),
         };
