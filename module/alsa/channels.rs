@@ -4,10 +4,7 @@
 //!
 //! C header: [`include/sound/pcm.h`](srctree/include/sound/pcm.h)
 
-use core::{
-    iter,
-    ptr, //
-};
+use core::ptr;
 
 use kernel::{
     error::{
@@ -128,10 +125,9 @@ unsafe extern "C" fn get(
             None => MAPS.last(),
             Some(index) => MAPS.get(index).filter(|map| map.channels != 0),
         };
-        let positions = map.ok_or(EINVAL)?.map.iter().take(channels);
-        let rest = iter::repeat(&0);
-        for (place, &position) in places.zip(positions.chain(rest)) {
-            *place = position.into();
+        let positions = map.ok_or(EINVAL)?.map.get(..channels).ok_or(EINVAL)?;
+        for (index, place) in places.enumerate() {
+            *place = positions.get(index).map_or(0, |&position| position.into());
         }
         Ok(0)
     })
