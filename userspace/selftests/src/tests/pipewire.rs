@@ -160,7 +160,7 @@ fn follows() -> Result<()> {
     // What is still buffered.
     play_on(48_000)?;
     let (_, tape) = recorder.stop()?;
-    check_sound(&continuous(&tape)?, &material)?;
+    check_settled(&continuous(&tape)?, &material)?;
     // PipeWire leaves the pitch as it is, and the card does not.
     ensure!(pitch()? != 1_000_000, "PipeWire does not steer any more");
     desktop.end(Signal::SIGTERM)?;
@@ -318,6 +318,27 @@ fn check_sound(samples: &[u32], material: &Material) -> Result<()> {
             expected.get(at)
         );
     }
+    Ok(())
+}
+
+/// As [`check_sound`], but for what PipeWire may skip at the start of a device that is not the one
+/// that leads: a quantum, to have the two in step.
+fn check_settled(samples: &[u32], material: &Material) -> Result<()> {
+    const START: usize = 4 * 1_024;
+    let sound = sounding(samples, material.channels)?;
+    let expected = sounding(&material.expected, material.channels)?;
+    let expected = &expected[START * material.channels as usize..];
+    let same = sound
+        .iter()
+        .rev()
+        .zip(expected.iter().rev())
+        .take_while(|(sample, expected)| sample == expected)
+        .count();
+    ensure!(
+        same == expected.len(),
+        "of {} samples the last {same} are right",
+        expected.len()
+    );
     Ok(())
 }
 
