@@ -102,9 +102,12 @@ pub fn add<C: Control>(card: &mut NewCard, control: C) -> Result {
         template.tlv.p = tlv.as_ptr();
     }
     template.access = access;
+    let control = KBox::into_raw(control);
     // SAFETY: The template is copied; its strings, functions and data live for ever.
-    let element = unsafe { sys::snd_ctl_new1(&template, KBox::into_raw(control).cast()) };
+    let element = unsafe { sys::snd_ctl_new1(&template, control.cast()) };
     if element.is_null() {
+        // SAFETY: It came from `into_raw`, and there is no element that has it.
+        drop(unsafe { KBox::from_raw(control) });
         return Err(ENOMEM);
     }
     // SAFETY: The element is new and ours.
