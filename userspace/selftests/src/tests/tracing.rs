@@ -131,7 +131,7 @@ fn chunks_and_states() -> Result<()> {
     for pair in traced.windows(2) {
         let [before, after] = pair else { continue };
         if before.name == "rtshm_push" && after.name == "rtshm_push" {
-            let len = (32 + 8 * after.number("frames")?).next_multiple_of(64);
+            let len = (64 + 8 * after.number("frames")?).next_multiple_of(64);
             let written = after.number("write_count")? - before.number("write_count")?;
             ensure!(written == len, "{before:?}, {after:?}");
             followed += 1;
