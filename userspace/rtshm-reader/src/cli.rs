@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::realtime::Realtime;
-use crate::{documents, record};
+use crate::{bench, doctor, documents, record};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,6 +22,7 @@ Exit codes:
   6    the sound card cannot be used
   7    permission denied
   8    the recording cannot be written
+  9    doctor: a check failed; bench: sound came out other than it went in
   130  a second SIGINT or SIGTERM: stopped at once";
 
 const PLAY_JSON: &str = "\
@@ -128,6 +129,12 @@ pub(crate) enum Command {
     /// List the devices
     #[command(after_help = LIST_JSON)]
     List(OutputOptions),
+    /// Check all that has to be right, and say how to mend what is not
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Options),
+    /// Measure what a device and a reader do on this machine
+    #[command(after_help = bench::HELP)]
+    Bench(bench::Options),
     /// Print a shell's completions
     #[command(hide = true)]
     Completions(documents::CompletionsOptions),

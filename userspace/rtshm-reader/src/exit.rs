@@ -5,6 +5,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::bench::Differs;
+use crate::doctor::Failed;
 use crate::notes::Notes;
 use crate::record::WriteError;
 use crate::sink::OpenError;
@@ -18,8 +20,15 @@ pub(crate) const FORCED: i32 = 130;
 /// Reports how a command ended, in one line at most.
 pub(crate) fn report(outcome: Outcome, notes: Notes) -> ExitCode {
     match outcome {
+        // It has been told on standard output.
+        Err(error) if error.is::<Failed>() => ExitCode::from(code(&error)),
         Err(error) if !is_broken_pipe(&error) => {
-            notes.error(&error);
+            match is_for_doctor(&error) {
+                false => notes.error(&error),
+                true => notes.error(format_args!(
+                    "{error}; `rtshm-reader doctor` checks the rest"
+                )),
+            }
             ExitCode::from(code(&error))
         }
         _ => ExitCode::SUCCESS,
@@ -44,8 +53,20 @@ fn code(error: &anyhow::Error) -> u8 {
         6
     } else if error.is::<WriteError>() {
         8
+    } else if error.is::<Failed>() || error.is::<Differs>() {
+        9
     } else {
         1
+    }
+}
+
+/// Whether more may be wrong than what the message says.
+fn is_for_doctor(error: &anyhow::Error) -> bool {
+    use rtshm::Error;
+    match error.downcast_ref::<Error>() {
+        Some(Error::Missing { others, .. }) => others.is_empty(),
+        Some(Error::Permission { .. } | Error::Gone | Error::Version { .. }) => true,
+        _ => false,
     }
 }
 

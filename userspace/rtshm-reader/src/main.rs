@@ -2,9 +2,11 @@
 
 //! Plays what applications play into the rtshm virtual sound card on a real one, or records it.
 
+mod bench;
 mod cli;
 mod clock;
 mod convert;
+mod doctor;
 mod documents;
 mod exit;
 mod follow;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Record(options) => record::run(&cli.rtshm, options, notes),
         Command::Status(options) => status::run(&cli.rtshm, options),
         Command::List(options) => list::run(options, notes),
+        Command::Doctor(options) => doctor::run(&cli.rtshm, options),
+        Command::Bench(options) => bench::run(&cli.rtshm, options, notes),
         Command::Completions(options) => documents::completions(options),
         Command::Man(options) => documents::man(options),
     };

@@ -42,7 +42,10 @@ fn without_a_device_it_says_how_to_get_one() {
                 .assert()
                 .code(3)
                 .stdout(is_empty())
-                .stderr("rtshm-reader: no /dev/rtshm: load the module with `modprobe rtshm`\n");
+                .stderr(
+                    "rtshm-reader: no /dev/rtshm: load the module with `modprobe rtshm`; \
+                     `rtshm-reader doctor` checks the rest\n",
+                );
         }
         reader(&["list", "--json"]).assert().code(3).stdout("[]\n");
     }
@@ -97,6 +100,12 @@ fn wrong_usage_is_told_apart() {
         &["record", "-", "--json"],
         &["record", "song.wav", "--duration", "0s"],
         &["record", "song.wav", "--duration", "10"],
+        &["doctor", "more"],
+        &["bench", "--rate", "7999"],
+        &["bench", "--channels", "65"],
+        &["bench", "--period", "15"],
+        &["bench", "--duration", "10"],
+        &["bench", "--channels", "64", "--period", "16384"],
     ] {
         reader(arguments).assert().code(2).stdout(is_empty());
     }
@@ -118,6 +127,7 @@ fn help_names_the_exit_codes_and_the_fields() {
         "6    the sound card",
         "7    permission denied",
         "8    the recording",
+        "9    doctor",
         "130  ",
     ] {
         let help = String::from_utf8_lossy(&help.get_output().stdout);
@@ -168,7 +178,9 @@ fn manual_pages_are_clean() {
         .stderr(is_empty());
     let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/rtshm.4");
     let mut pages = vec![Path::new(driver).to_path_buf()];
-    for command in ["", "-play", "-record", "-status", "-list"] {
+    for command in [
+        "", "-play", "-record", "-status", "-list", "-doctor", "-bench",
+    ] {
         pages.push(dir.path().join(format!("rtshm-reader{command}.1")));
     }
     for page in &pages {
@@ -192,7 +204,9 @@ fn shells_complete_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = reader(&["completions", shell]).assert().success();
         let script = String::from_utf8_lossy(&script.get_output().stdout).into_owned();
-        for word in ["play", "record", "status", "list", "duration", "latency"] {
+        for word in [
+            "play", "record", "status", "list", "doctor", "bench", "duration", "latency",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

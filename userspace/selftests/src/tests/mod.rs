@@ -5,12 +5,14 @@
 mod allocations;
 mod appearance;
 mod bad_input;
+mod bench;
 mod bits;
 mod callers_32_bit;
 mod changes;
 mod clients;
 mod clock;
 mod consumers;
+mod doctor;
 mod drift;
 mod economy;
 mod examples;
@@ -82,6 +84,8 @@ pub(crate) fn all() -> Vec<Test> {
         examples::TESTS,
         realtime::TESTS,
         record::TESTS,
+        bench::TESTS,
+        doctor::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,

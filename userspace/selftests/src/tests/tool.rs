@@ -20,7 +20,7 @@ tests!(tool: status_tells, list_tells, plays_once, killed_while_playing, interru
 pub(super) const READER: &str = "rtshm-reader";
 
 /// Checks that the tool failed with a status and one line that contains all of `texts`.
-fn check_refusal(outcome: &Outcome, code: i32, texts: &[&str]) -> Result<()> {
+pub(super) fn check_refusal(outcome: &Outcome, code: i32, texts: &[&str]) -> Result<()> {
     ensure!(
         outcome.code == Some(code),
         "status {code} expected: {outcome}"

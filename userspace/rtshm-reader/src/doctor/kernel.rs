@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+
+//! The running kernel, and what a module for it is built with.
+
+use super::check::{Check, Verdict};
+use super::system::System;
+
+/// The first kernel that has what the module needs.
+const OLDEST: (u32, u32) = (7, 3);
+
+/// What the build itself asks before it begins, so that both say the same.
+const HAS_RUST: &str = include_str!("../../../../scripts/kernel-has-rust");
+
+/// What that says around its reason.
+const BEFORE_REASON: &str = "module not built: ";
+const AFTER_REASON: &str = "; 'make demo'";
+
+/// Checks the kernel; `has_module` is whether there is a module for it already.
+pub(super) fn checks(system: &System, has_module: bool) -> Vec<Check> {
+    let release = system.release();
+    let mut checks = vec![version(&release, has_module)];
+    let config = Config::read(system, &release);
+    for option in ["CONFIG_RUST", "CONFIG_SND_PCM"] {
+        checks.push(config.check(option, has_module));
+    }
+    let fails = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    checks.push(match (has_module, fails) {
+        (true, _) => Check::skip("building", "not needed: there is a module for this kernel"),
+        (false, true) => Check::skip("building", "not for this kernel"),
+        (false, false) => building(system, &release),
+    });
+    checks
+}
+
+fn version(release: &str, has_module: bool) -> Check {
+    let name = "kernel";
+    let (major, minor) = OLDEST;
+    match parse(release) {
+        Some(version) if version >= OLDEST => Check::ok(name, release),
+        Some(_) if has_module => Check::warn(
+            name,
+            format!("{release} is older than {major}.{minor}, but there is a module for it"),
+        ),
+        Some(_) => Check::fail(name, format!("{release} is older than {major}.{minor}")).fix(
+            format!("install and boot a kernel {major}.{minor} or newer"),
+        ),
+        None => Check::warn(name, format!("no version can be read from {release:?}")),
+    }
+}
+
+/// The first two numbers of a release.
+fn parse(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The running kernel's configuration.
+struct Config {
+    text: Option<String>,
+}
+
+impl Config {
+    fn read(system: &System, release: &str) -> Self {
+        let files = [
+            format!("/boot/config-{release}"),
+            format!("/lib/modules/{release}/config"),
+            format!("/lib/modules/{release}/build/.config"),
+        ];
+        let text = files
+            .iter()
+            .find_map(|file| system.read(file))
+            .or_else(|| system.ask("zcat", &[system.at("/proc/config.gz").to_str()?]));
+        Self { text }
+    }
+
+    fn check(&self, option: &str, has_module: bool) -> Check {
+        let Some(text) = &self.text else {
+            return Check::skip(option, "the kernel's configuration is not on this machine");
+        };
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
+        match value {
+            Some("y") => Check::ok(option, "built in"),
+            Some("m") => Check::ok(option, "a module"),
+            // Then that file is another kernel's.
+            _ if has_module => Check::warn(option, "not set, but there is a module"),
+            _ => Check::fail(option, "not set in this kernel")
+                .fix(format!("install and boot a kernel with {option}")),
+        }
+    }
+}
+
+/// Whether the module can be built here, by the script that `make` asks.
+fn building(system: &System, release: &str) -> Check {
+    let name = "building";
+    let tree = format!("/lib/modules/{release}/build");
+    let kdir = system.at(&tree);
+    let arguments = ["-c", HAS_RUST, "kernel-has-rust", &kdir.to_string_lossy()];
+    let Some(said) = system.run("bash", &arguments) else {
+        return Check::skip(name, "bash is not installed");
+    };
+    let failure = match said.code {
+        Some(0) => return Check::ok(name, format!("{tree} is fit for modules in Rust")),
+        Some(127) => "no rustc in PATH",
+        _ => said.stderr.lines().last().unwrap_or("no reason given"),
+    };
+    let reason = failure.strip_prefix(BEFORE_REASON).unwrap_or(failure);
+    let reason = reason.split(AFTER_REASON).next().unwrap_or(reason);
+    Check::fail(name, reason).fix(match system.exists(&format!("{tree}/Makefile")) {
+        false => format!("sudo apt install linux-headers-{release}"),
+        true if said.code == Some(127) => "install the rustc that built the kernel".into(),
+        true => "see \"Building the module by hand\" in Documentation/hacking.rst".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_have_versions() {
+        assert_eq!(parse("7.3.4+deb13-amd64"), Some((7, 3)));
+        assert_eq!(parse("7.10-rc1"), Some((7, 10)));
+        assert_eq!(parse("linux"), None);
+        assert_eq!(version("7.2.9", false).verdict, Verdict::Fail);
+        assert_eq!(version("7.10.0", false).verdict, Verdict::Ok);
+        assert_eq!(version("8.0.0", false).verdict, Verdict::Ok);
+        assert_eq!(version("7.2.9", true).verdict, Verdict::Warn);
+        assert_eq!(version("6.18.44", false).verdict, Verdict::Fail);
+    }
+
+    /// Else the script has other words than these.
+    #[test]
+    fn the_script_says_what_is_cut_off() {
+        assert!(HAS_RUST.contains(BEFORE_REASON));
+        assert!(HAS_RUST.contains("; $vm") && HAS_RUST.contains("vm=\"'make demo'"));
+    }
+}
