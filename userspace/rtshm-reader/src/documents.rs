@@ -126,7 +126,7 @@ mod tests {
     fn each_command_has_its_page() {
         let pages = pages().unwrap();
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        let expected = ["", "-play", "-record", "-status", "-list"];
+        let expected = ["", "-play", "-record", "-monitor", "-status", "-list"];
         assert_eq!(names, expected.map(|command| format!("{NAME}{command}")));
     }
     #[test]

@@ -28,8 +28,14 @@ fn one_line() -> impl Predicate<str> {
 
 #[test]
 fn without_a_device_it_says_how_to_get_one() {
-    for command in ["play", "status"] {
-        reader(&[command, "--rtshm", "/dev/rtshm-of-nobody"])
+    for command in [
+        &["play"][..],
+        &["status"],
+        &["monitor", "--batch"],
+        &["monitor", "--json"],
+    ] {
+        reader(command)
+            .args(["--rtshm", "/dev/rtshm-of-nobody"])
             .assert()
             .code(3)
             .stdout(is_empty())
@@ -97,12 +103,19 @@ fn wrong_usage_is_told_apart() {
         &["record", "-", "--json"],
         &["record", "song.wav", "--duration", "0s"],
         &["record", "song.wav", "--duration", "10"],
+        &["monitor"],
+        &["monitor", "--batch", "--interval", "5ms"],
+        &["monitor", "--batch", "--interval", "2h"],
+        &["monitor", "--batch", "--count", "0"],
     ] {
         reader(arguments).assert().code(2).stdout(is_empty());
     }
     reader(&["play", "--latency", "20"])
         .assert()
         .stderr(contains("write a number and us, ms or s, such as 20ms"));
+    reader(&["monitor"])
+        .assert()
+        .stderr(contains("no terminal: use --batch or --json"));
 }
 
 #[test]
@@ -131,6 +144,10 @@ fn help_names_the_exit_codes_and_the_fields() {
         .assert()
         .success()
         .stdout(contains("silence_frames"));
+    reader(&["monitor", "--help"])
+        .assert()
+        .success()
+        .stdout(contains("meters_missing").and(contains("WAKE/S")));
 }
 
 /// Before the device is opened: nothing is recorded in vain.
@@ -168,7 +185,7 @@ fn manual_pages_are_clean() {
         .stderr(is_empty());
     let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/rtshm.4");
     let mut pages = vec![Path::new(driver).to_path_buf()];
-    for command in ["", "-play", "-record", "-status", "-list"] {
+    for command in ["", "-play", "-record", "-monitor", "-status", "-list"] {
         pages.push(dir.path().join(format!("rtshm-reader{command}.1")));
     }
     for page in &pages {
@@ -192,7 +209,9 @@ fn shells_complete_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = reader(&["completions", shell]).assert().success();
         let script = String::from_utf8_lossy(&script.get_output().stdout).into_owned();
-        for word in ["play", "record", "status", "list", "duration", "latency"] {
+        for word in [
+            "play", "record", "monitor", "status", "list", "duration", "interval",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
