@@ -23,6 +23,7 @@ mod loss;
 mod mapping;
 mod matrix;
 mod mixer;
+mod monitor;
 mod node;
 mod parameters;
 mod pipewire;
@@ -30,6 +31,7 @@ mod realtime;
 mod record;
 mod recording;
 mod removal;
+mod sink;
 mod stall;
 mod steering;
 mod storm;
@@ -81,6 +83,8 @@ pub(crate) fn all() -> Vec<Test> {
         examples::TESTS,
         realtime::TESTS,
         record::TESTS,
+        monitor::TESTS,
+        sink::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
