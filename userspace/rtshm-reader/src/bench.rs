@@ -169,7 +169,7 @@ pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
             is_deaf.store(heard.is_err(), Ordering::Relaxed);
             heard
         });
-        let is_over = || is_deaf.load(Ordering::Relaxed) || signals.next();
+        let is_over = || is_deaf.load(Ordering::Relaxed) || signals.next_number().is_some();
         let written = player.play(total, is_over);
         // As many as there are, or none any more.
         limit.store(*written.as_ref().unwrap_or(&0), Ordering::Relaxed);

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::realtime::Realtime;
-use crate::{bench, doctor, documents, record};
+use crate::{bench, doctor, documents, monitor, record};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -123,6 +123,9 @@ pub(crate) enum Command {
     /// Record to files or standard output until SIGINT or SIGTERM
     #[command(after_help = record::HELP)]
     Record(record::Options),
+    /// Watch a card: stream, consumer, ring, clock, a meter for each channel
+    #[command(after_help = monitor::HELP)]
+    Monitor(monitor::Options),
     /// Show what a device does
     #[command(after_help = STATUS_JSON)]
     Status(OutputOptions),

@@ -127,7 +127,7 @@ mod tests {
         let pages = pages().unwrap();
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
         let expected = [
-            "", "-play", "-record", "-status", "-list", "-doctor", "-bench",
+            "", "-play", "-record", "-monitor", "-status", "-list", "-doctor", "-bench",
         ];
         assert_eq!(names, expected.map(|command| format!("{NAME}{command}")));
     }

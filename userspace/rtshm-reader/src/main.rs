@@ -11,6 +11,7 @@ mod documents;
 mod exit;
 mod follow;
 mod list;
+mod monitor;
 mod notes;
 mod pcm;
 mod play;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Play(options) => play::run(&cli.rtshm, options, notes),
         Command::Record(options) => record::run(&cli.rtshm, options, notes),
+        Command::Monitor(options) => monitor::run(&cli.rtshm, options),
         Command::Status(options) => status::run(&cli.rtshm, options),
         Command::List(options) => list::run(options, notes),
         Command::Doctor(options) => doctor::run(&cli.rtshm, options),

@@ -100,7 +100,7 @@ impl PcmOpener {
 }
 
 /// Lets alsa-lib write its messages to a buffer, a new one.
-fn quiet_alsa() -> anyhow::Result<Rc<RefCell<Output>>> {
+pub(crate) fn quiet_alsa() -> anyhow::Result<Rc<RefCell<Output>>> {
     Output::local_error_handler().map_err(|error| anyhow::anyhow!("no buffer for ALSA: {error}"))
 }
 
@@ -128,6 +128,12 @@ impl Opener for PcmOpener {
 
     fn is_clock_ours(&self) -> bool {
         mixer::is_clock_ours(self.own_card).unwrap_or(true)
+    }
+
+    fn forget(&mut self) {
+        // alsa-lib looks at the date of its own file alone, and not at those that it includes. What
+        // cannot be read will be told when the PCM is opened.
+        let _ = alsa::config::update_free_global();
     }
 
     fn open(&mut self, format: &Format) -> Result<PcmSink, OpenError> {

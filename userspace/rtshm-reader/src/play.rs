@@ -9,6 +9,7 @@ use std::time::Duration;
 use alsa::poll::pollfd;
 use anyhow::{anyhow, Result};
 use nix::libc::{EINTR, POLLIN};
+use nix::sys::signal::Signal;
 use rtshm::{Consumer, Error};
 
 use crate::cli::{PlayOptions, VolumeUse};
@@ -18,13 +19,13 @@ use crate::notes::Notes;
 use crate::pcm::{PcmOpener, PcmSink, NO_FD};
 use crate::player::{Player, Wait};
 use crate::realtime;
-use crate::signals::Signals;
+use crate::signals::{Signals, Terminal};
 use crate::stdout;
 use crate::summary::{RingUse, Summary};
 use crate::volume::Volume;
 
 pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
-    let signals = Signals::take_over()?;
+    let signals = Signals::take_over_these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let mut consumer = Consumer::open(path)?;
     let own_card = consumer.device().info()?.card;
     let mut opener = PcmOpener::new(&options.device, own_card, options.latency, notes)?;
@@ -54,6 +55,7 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
 
 fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signals) -> Result<()> {
     let mut sleep = Sleep::new();
+    let terminal = Terminal::of_now();
     let mut asked = false;
     let mut gone = None;
     loop {
@@ -79,7 +81,11 @@ fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signa
                 }
             }
         }
-        while woken.signal && signals.next() {
+        while let Some(number) = signals.next_number().filter(|_| woken.signal) {
+            if number == Signal::SIGHUP as i32 && !terminal.is_gone() {
+                player.reopen(now());
+                continue;
+            }
             if asked {
                 std::process::exit(exit::FORCED);
             }

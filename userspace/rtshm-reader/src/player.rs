@@ -9,6 +9,7 @@
 //! Silent    the next stream starts           Playing
 //!           half a second after the end      Idle
 //! any open  a stream of another format       Changing, then Filling
+//!           asked to reopen it               Changing, then Filling, or Idle
 //!           the card runs dry                Filling, or Silent as before
 //!           the card goes away               Lost
 //! Lost      it is back                       Filling
@@ -20,8 +21,9 @@
 //! so that the next stream follows without a gap and the card's own buffers get emptied.
 //!
 //! No frame is dropped, with two exceptions. While the card is gone they are discarded. And when
-//! the player has been held up so long that the card ran dry or the ring filled up, it discards
-//! what is older than the latency, because otherwise it would stay late for ever.
+//! the player has been held up so long that the card ran dry or the ring filled up, or the card was
+//! reopened, it discards what is older than the latency, because otherwise it would stay late for
+//! ever.
 //!
 //! Times are `CLOCK_MONOTONIC` in nanoseconds. Nothing here sleeps or asks for the time.
 
@@ -138,6 +140,8 @@ pub(crate) struct Player<O: Opener> {
     owed: u64,
     /// Whether what is older than the latency is discarded.
     late: bool,
+    /// Whether the sink is opened anew because somebody has asked for it.
+    reopening: bool,
     /// What samples are brought to before they are written, where that is wanted.
     volume: Option<Volume>,
     /// What keeps the virtual card and the sink together, where that is wanted.
@@ -166,6 +170,7 @@ impl<O: Opener> Player<O> {
             written: 0,
             owed: 0,
             late: false,
+            reopening: false,
             volume,
             pace: None,
             summary,
@@ -189,6 +194,32 @@ impl<O: Opener> Player<O> {
             (End::Now, _) | (_, Phase::Changing { .. }) => End::Now,
             _ => End::At(now),
         };
+    }
+
+    /// Asks to open the sink anew, when what was written to it has been heard.
+    pub(crate) fn reopen(&mut self, now: u64) {
+        if matches!(self.end, End::At(_) | End::Now) {
+            return;
+        }
+        match self.phase {
+            // It will be opened in any case.
+            Phase::Idle | Phase::Changing { .. } => return,
+            Phase::Lost { .. } => {
+                self.reopening = true;
+                self.phase = Phase::Lost { retry: now };
+            }
+            // It is closed soon, or changed when the next stream begins.
+            Phase::Silent { until: Some(_), .. } => self.reopening = true,
+            Phase::Filling { .. } | Phase::Playing | Phase::Silent { until: None, .. } => {
+                self.reopening = true;
+                if !self.change(now) && self.active {
+                    // It broke: there is nothing in it to be heard.
+                    self.phase = Phase::Lost { retry: now };
+                }
+            }
+        }
+        self.notes
+            .detail(format_args!("opening the sound card anew"));
     }
 
     /// Does what can be done now; returns what to wait for before the next call.
@@ -328,10 +359,7 @@ impl<O: Opener> Player<O> {
         self.format = Some(format);
         self.summary.format_in = Some(format.into());
         if self.sink.as_ref().is_some_and(|open| !open.suits(&format)) {
-            if let Some(until) = self.fall_silent(Some(TAIL), now) {
-                self.phase = Phase::Changing { until, look: now };
-                self.keep_silent(now);
-            }
+            self.change(now);
         }
     }
 
@@ -507,6 +535,9 @@ impl<O: Opener> Player<O> {
         self.count_stream();
         if let Some(pace) = &mut self.pace {
             pace.sync.new_stream();
+        }
+        if self.reopening && matches!(self.phase, Phase::Silent { .. }) {
+            self.change(now);
         }
         match self.phase {
             Phase::Idle => self.open(consumer, now)?,

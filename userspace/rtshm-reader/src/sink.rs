@@ -54,6 +54,9 @@ pub(crate) trait Opener {
     /// Whether the virtual card's mixer lets its consumer steer the clock, as far as is known.
     fn is_clock_ours(&self) -> bool;
 
+    /// Forgets what it knows of the system's configuration, which may have changed; nothing is open.
+    fn forget(&mut self);
+
     /// Opens the card for sound of this format.
     fn open(&mut self, format: &Format) -> Result<Self::Sink, OpenError>;
 }

@@ -13,48 +13,48 @@ use crate::stdout;
 use crate::table;
 
 /// What a device does; the field names are the JSON's.
-#[derive(Debug, Serialize)]
-struct Report {
-    device: PathBuf,
-    card: u32,
-    card_id: String,
-    module_version: String,
-    abi_version: u32,
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) device: PathBuf,
+    pub(crate) card: u32,
+    pub(crate) card_id: String,
+    pub(crate) module_version: String,
+    pub(crate) abi_version: u32,
     /// `none` before the first stream, `running`, `paused`, `draining`, `stopped`, `xrun` or
     /// `suspended`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Of the stream, or of the last one; null before the first.
-    stream: Option<Stream>,
-    consumer_pid: Option<u32>,
-    consumer_name: Option<String>,
-    ring_bytes: u64,
-    ring_fill_bytes: u64,
-    write_count: u64,
-    read_count: u64,
-    chunks: u64,
-    frames: u64,
-    lost_frames: u64,
-    lost_records: u64,
-    streams: u64,
-    xruns: u64,
-    faults: u64,
-    wakeups: u64,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) consumer_pid: Option<u32>,
+    pub(crate) consumer_name: Option<String>,
+    pub(crate) ring_bytes: u64,
+    pub(crate) ring_fill_bytes: u64,
+    pub(crate) write_count: u64,
+    pub(crate) read_count: u64,
+    pub(crate) chunks: u64,
+    pub(crate) frames: u64,
+    pub(crate) lost_frames: u64,
+    pub(crate) lost_records: u64,
+    pub(crate) streams: u64,
+    pub(crate) xruns: u64,
+    pub(crate) faults: u64,
+    pub(crate) wakeups: u64,
     /// Null while the clock stands still.
-    clock_ppm: Option<f64>,
-    volume_db: f64,
-    muted: bool,
+    pub(crate) clock_ppm: Option<f64>,
+    pub(crate) volume_db: f64,
+    pub(crate) muted: bool,
     #[serde(skip)]
-    clock: String,
+    pub(crate) clock: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Stream {
-    format: String,
-    rate: u32,
-    channels: u32,
-    period_frames: u32,
-    buffer_frames: u32,
-    chunk_frames: u32,
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Stream {
+    pub(crate) format: String,
+    pub(crate) rate: u32,
+    pub(crate) channels: u32,
+    pub(crate) period_frames: u32,
+    pub(crate) buffer_frames: u32,
+    pub(crate) chunk_frames: u32,
 }
 
 pub(crate) fn run(path: &Path, options: &OutputOptions) -> Outcome {
@@ -71,7 +71,7 @@ pub(crate) fn run(path: &Path, options: &OutputOptions) -> Outcome {
 }
 
 impl Report {
-    fn new(path: &Path, info: Info, status: Status, holder: Option<Holder>) -> Self {
+    pub(crate) fn new(path: &Path, info: Info, status: Status, holder: Option<Holder>) -> Self {
         let ring_fill_bytes = status.unread().min(info.capacity);
         Self {
             device: path.into(),

@@ -28,8 +28,14 @@ fn one_line() -> impl Predicate<str> {
 
 #[test]
 fn without_a_device_it_says_how_to_get_one() {
-    for command in ["play", "status"] {
-        reader(&[command, "--rtshm", "/dev/rtshm-of-nobody"])
+    for command in [
+        &["play"][..],
+        &["status"],
+        &["monitor", "--batch"],
+        &["monitor", "--json"],
+    ] {
+        reader(command)
+            .args(["--rtshm", "/dev/rtshm-of-nobody"])
             .assert()
             .code(3)
             .stdout(is_empty())
@@ -106,12 +112,19 @@ fn wrong_usage_is_told_apart() {
         &["bench", "--period", "15"],
         &["bench", "--duration", "10"],
         &["bench", "--channels", "64", "--period", "16384"],
+        &["monitor"],
+        &["monitor", "--batch", "--interval", "5ms"],
+        &["monitor", "--batch", "--interval", "2h"],
+        &["monitor", "--batch", "--count", "0"],
     ] {
         reader(arguments).assert().code(2).stdout(is_empty());
     }
     reader(&["play", "--latency", "20"])
         .assert()
         .stderr(contains("write a number and us, ms or s, such as 20ms"));
+    reader(&["monitor"])
+        .assert()
+        .stderr(contains("no terminal: use --batch or --json"));
 }
 
 #[test]
@@ -141,6 +154,10 @@ fn help_names_the_exit_codes_and_the_fields() {
         .assert()
         .success()
         .stdout(contains("silence_frames"));
+    reader(&["monitor", "--help"])
+        .assert()
+        .success()
+        .stdout(contains("meters_missing").and(contains("WAKE/S")));
 }
 
 /// Before the device is opened: nothing is recorded in vain.
@@ -179,7 +196,7 @@ fn manual_pages_are_clean() {
     let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/rtshm.4");
     let mut pages = vec![Path::new(driver).to_path_buf()];
     for command in [
-        "", "-play", "-record", "-status", "-list", "-doctor", "-bench",
+        "", "-play", "-record", "-monitor", "-status", "-list", "-doctor", "-bench",
     ] {
         pages.push(dir.path().join(format!("rtshm-reader{command}.1")));
     }
@@ -205,7 +222,8 @@ fn shells_complete_every_command() {
         let script = reader(&["completions", shell]).assert().success();
         let script = String::from_utf8_lossy(&script.get_output().stdout).into_owned();
         for word in [
-            "play", "record", "status", "list", "doctor", "bench", "duration", "latency",
+            "play", "record", "monitor", "status", "list", "doctor", "bench", "duration",
+            "interval", "latency",
         ] {
             assert!(script.contains(word), "{shell}: {word}");
         }

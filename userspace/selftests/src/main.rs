@@ -22,6 +22,7 @@ mod raw_pcm;
 mod recording;
 mod storm;
 mod tape;
+mod terminal;
 mod tests;
 mod time;
 mod wav;

@@ -4,7 +4,7 @@
 
 use rtshm::{Consumer, Format};
 
-use super::{Phase, Player, NAP};
+use super::{Phase, Player, NAP, TAIL};
 use crate::clock::{frames_to_nanos, SECOND};
 use crate::sink::{Broken, OpenError, Opener, Setup, Sink};
 use crate::table;
@@ -41,6 +41,10 @@ impl<O: Opener> Player<O> {
         let Some(format) = self.format else {
             anyhow::bail!("the stream has no format: reinstall the rtshm module and this program");
         };
+        let reopens = std::mem::take(&mut self.reopening);
+        if reopens {
+            self.opener.forget();
+        }
         match self.opener.open(&format) {
             Ok(sink) => {
                 let setup = sink.setup();
@@ -55,7 +59,7 @@ impl<O: Opener> Player<O> {
                     ahead * 1000 / SECOND
                 ));
                 self.summary.format_out = Some(setup.clone());
-                self.late = matches!(self.phase, Phase::Lost { .. });
+                self.late = reopens || matches!(self.phase, Phase::Lost { .. });
                 self.sink = Some(Open { sink, format });
                 self.open_pace(&format, consumer);
                 self.phase = Phase::Filling { filled: 0 };
@@ -97,6 +101,16 @@ impl<O: Opener> Player<O> {
         self.phase = Phase::Silent { until, look: now };
         self.keep_silent(now);
         until
+    }
+
+    /// Has the sink play what it has, to be closed then; returns whether there is anything in it.
+    pub(super) fn change(&mut self, now: u64) -> bool {
+        let Some(until) = self.fall_silent(Some(TAIL), now) else {
+            return false;
+        };
+        self.phase = Phase::Changing { until, look: now };
+        self.keep_silent(now);
+        true
     }
 
     /// Starts the sink if it does not play; returns when the last frame of the stream is heard.

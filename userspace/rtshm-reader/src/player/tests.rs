@@ -3,6 +3,7 @@
 //! What the player does, in simulated time.
 
 mod pace;
+mod reopen;
 mod volume;
 mod world;
 

@@ -26,6 +26,7 @@ mod loss;
 mod mapping;
 mod matrix;
 mod mixer;
+mod monitor;
 mod node;
 mod parameters;
 mod pipewire;
@@ -33,6 +34,7 @@ mod realtime;
 mod record;
 mod recording;
 mod removal;
+mod sink;
 mod stall;
 mod steering;
 mod storm;
@@ -86,6 +88,8 @@ pub(crate) fn all() -> Vec<Test> {
         record::TESTS,
         bench::TESTS,
         doctor::TESTS,
+        monitor::TESTS,
+        sink::TESTS,
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,

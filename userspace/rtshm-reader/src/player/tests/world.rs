@@ -30,6 +30,8 @@ pub(super) struct Card {
     /// Frames written when it was started, each time.
     pub(super) started_with: Vec<u64>,
     pub(super) opened: u32,
+    /// How often the configuration was to be forgotten.
+    pub(super) forgotten: u32,
     pub(super) open: bool,
     /// How it fails, from now on.
     pub(super) fails: Option<Broken>,
@@ -55,6 +57,7 @@ impl Default for Card {
             heard: 0,
             started_with: Vec::new(),
             opened: 0,
+            forgotten: 0,
             open: false,
             fails: None,
             absent: false,
@@ -189,6 +192,12 @@ impl Opener for FakeOpener {
 
     fn is_clock_ours(&self) -> bool {
         self.0.borrow().clock_is_ours
+    }
+
+    fn forget(&mut self) {
+        let mut card = self.0.borrow_mut();
+        assert!(!card.open, "the card is in use");
+        card.forgotten += 1;
     }
 
     fn open(&mut self, format: &Format) -> Result<FakeSink, OpenError> {
