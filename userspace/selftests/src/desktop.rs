@@ -237,8 +237,8 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> 
     wait_for_within(PATIENCE, what, || Ok(done()?.then_some(())))
 }
 
-/// Without it WirePlumber sees no card.
-fn start_udev() -> Result<()> {
+/// Starts udev, without which WirePlumber sees no card.
+pub(crate) fn start_udev() -> Result<()> {
     fs::create_dir_all("/run/udev")?;
     let _ = fs::remove_file("/run/udev/control");
     Command::new("/usr/lib/systemd/systemd-udevd")
@@ -256,7 +256,8 @@ fn start_udev() -> Result<()> {
     Ok(())
 }
 
-fn add_user() -> Result<()> {
+/// Makes the user, who is in the group `audio`.
+pub(crate) fn add_user() -> Result<()> {
     if User::from_name(USER)?.is_none() {
         let status = Command::new("useradd")
             .args(["--create-home", "--groups", "audio", USER])
@@ -275,7 +276,7 @@ fn in_runtime_dir(name: &str) -> bool {
 }
 
 /// The user's process, which is not root in anything.
-fn as_user(argv: &[&str]) -> Command {
+pub(crate) fn as_user(argv: &[&str]) -> Command {
     let mut command = Command::new("prlimit");
     command
         .args(["--rtprio=95", "--nice=-19", "setpriv"])

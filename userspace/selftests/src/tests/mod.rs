@@ -21,6 +21,7 @@ mod hotplug;
 mod hours;
 mod insight;
 mod instances;
+mod integration;
 mod load;
 mod loss;
 mod mapping;
@@ -114,9 +115,9 @@ pub(crate) fn suspend() -> Vec<Test> {
     suspend::TESTS.to_vec()
 }
 
-/// Those that need PipeWire.
+/// Those that need PipeWire, WirePlumber or udev.
 pub(crate) fn pipewire() -> Vec<Test> {
-    pipewire::TESTS.to_vec()
+    [pipewire::TESTS, integration::TESTS].concat()
 }
 
 /// Those that let hours pass, which only a guest whose idle time is skipped has.
