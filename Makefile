@@ -42,8 +42,8 @@ demo: ## Play speech, or WAV=file, through the card in a VM and compare
 test: ## Run all tests, on this machine and in a VM
 	@scripts/test
 
-test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, kmemleak, ...
-	@scripts/test --kernel debug
+test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2
+	@scripts/test --kernel debug $(if $(PART),--part $(PART))
 
 test-packages: ## Test kernel-rust-prep and DKMS, in root file systems of their own
 	@scripts/test-packages

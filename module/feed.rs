@@ -7,13 +7,19 @@
 //!
 //! Pure but for the ring's memory behind [`Writer`], tested on the host.
 
+#[path = "feed/queries.rs"]
+mod queries;
+#[path = "feed/records.rs"]
+mod records;
+#[path = "feed/totals.rs"]
+mod totals;
+
+pub use totals::Totals;
+
 use crate::{
     abi::{
         memory::Writer,
-        plain::{
-            self,
-            Plain, //
-        },
+        plain,
         record::{
             self,
             AudioChunk,
@@ -21,7 +27,6 @@ use crate::{
             Header,
             Lost,
             State,
-            StateChange,
             Volume, //
         }, //
     },
@@ -31,6 +36,10 @@ use crate::{
         Entry, //
     },
     trace, //
+};
+use records::{
+    state_body,
+    write, //
 };
 
 /// The chunk that is being filled.
@@ -47,27 +56,6 @@ enum Chunk {
     },
     /// It did not fit, and the rest of it is not tried again.
     Refused { left: u32 },
-}
-
-/// What has been counted since the module was loaded; see `abi::layout::Counters`.
-#[derive(Clone, Copy, Default)]
-pub struct Totals {
-    /// `AUDIO` records written.
-    pub chunks: u64,
-    /// Frames inside them.
-    pub frames: u64,
-    /// Frames that did not fit.
-    pub lost_frames: u64,
-    /// `LOST` records written.
-    pub lost_records: u64,
-    /// Streams started.
-    pub streams: u64,
-    /// Streams stopped because the application was late.
-    pub xruns: u64,
-    /// Consumers found faulty.
-    pub faults: u64,
-    /// Times those who wait in `poll()` were woken.
-    pub wakeups: u64,
 }
 
 /// What a consumer may be waiting for.
@@ -286,66 +274,9 @@ impl Feed {
         }
     }
 
-    /// Writes what is owed if it fits; returns whether nothing is owed any more.
-    ///
-    /// While the stream goes on, a chunk has to fit behind it, and no chunk be half lost: otherwise
-    /// more is lost at once, and one gap would be told in many records. The endpoint sees to it that
-    /// several chunks fit into an empty ring.
-    pub fn settle(&mut self) -> bool {
-        if self.backlog.is_empty() {
-            return true;
-        }
-        if !self.can_settle() {
-            return false;
-        }
-        let Format {
-            chunk_frames,
-            channels,
-            ..
-        } = self.format;
-        let chunk = match self.is_active() {
-            true => record::audio_size(chunk_frames, channels).map_or(0, record::stored_len),
-            false => 0,
-        };
-        let needed = self.backlog.stored_len().wrapping_add(chunk);
-        let mut fits = false;
-        self.note_fault(|writer| fits = writer.make_room(needed).is_ok());
-        if !fits {
-            return false;
-        }
-        while let Some(&entry) = self.backlog.first() {
-            let done = match &entry.body {
-                Body::Format(body) => self.put(&entry, body),
-                Body::State(body) => self.put(&entry, body),
-                Body::Lost(body) => self.put(&entry, body),
-                Body::Volume(body) => self.put(&entry, body),
-            };
-            if !done {
-                return false;
-            }
-            self.backlog.remove_first();
-        }
-        true
-    }
-
     /// Looks at the consumer's counter without writing; returns whether the consumer is faulty.
     pub fn inspect(&mut self) -> bool {
         self.note_fault(|writer| writer.inspect())
-    }
-
-    /// Whether the consumer was found faulty.
-    pub fn is_faulty(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::is_faulty)
-    }
-
-    /// Whether records are owed that did not fit yet.
-    pub fn is_owing(&self) -> bool {
-        !self.backlog.is_empty()
-    }
-
-    /// Whether records are owed that would be written if there were room.
-    pub fn can_settle(&self) -> bool {
-        self.is_owing() && !matches!(self.chunk, Chunk::Refused { .. })
     }
 
     /// What there is to wake somebody for since the last call.
@@ -357,63 +288,6 @@ impl Feed {
     pub fn count_wakeup(&mut self) {
         self.totals.wakeups = self.totals.wakeups.wrapping_add(1);
         self.publish_page();
-    }
-
-    /// The counters.
-    pub fn totals(&self) -> Totals {
-        self.totals
-    }
-
-    /// The stream's format, zero before the first stream.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
-    /// The last change of state.
-    pub fn last_state(&self) -> Option<State> {
-        self.state
-    }
-
-    /// What the mixer says, and since when.
-    pub fn last_volume(&self) -> Volume {
-        self.volume
-    }
-
-    /// The speed at which the card's clock runs, as [`clock`](Self::clock) was told.
-    pub fn clock_ratio(&self) -> u64 {
-        self.clock_ratio
-    }
-
-    /// The speed that the consumer asks for, any value at all; 0 where it asks for none, is faulty or
-    /// is not there. See `abi::layout::ConsumerPage::rate_request`.
-    pub fn rate_request(&self) -> u64 {
-        match &self.writer {
-            Some(writer) if !writer.is_faulty() => writer.rate_request(),
-            _ => 0,
-        }
-    }
-
-    /// The consumer's counter as it says itself.
-    pub fn claimed_read_count(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Writer::claimed_read_count)
-    }
-
-    /// The consumer's counter as it was last accepted.
-    pub fn read_count(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Writer::read_count)
-    }
-
-    /// Bytes ever published for this consumer.
-    pub fn write_count(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Writer::write_count)
-    }
-
-    /// Whether a stream has started and not ended.
-    pub fn is_active(&self) -> bool {
-        matches!(
-            self.state,
-            Some(State::Start | State::Pause | State::Resume | State::Drain | State::Suspend)
-        )
     }
 
     /// Opens a chunk of up to `planned` frames in the ring.
@@ -519,152 +393,4 @@ impl Feed {
             self.resync(time(self.position));
         }
     }
-
-    /// Adds a record to what is owed; returns whether there was room.
-    fn owe(&mut self, flags: u16, body: Body) -> bool {
-        self.backlog.push(Entry {
-            flags,
-            position: self.position,
-            body,
-        })
-    }
-
-    /// Owes all that a consumer has to know, after a collapse: there is room.
-    fn resync(&mut self, now: u64) {
-        self.owe(record::RESYNC, Body::Volume(self.volume));
-        self.describe(now);
-    }
-
-    /// Owes a description of the stream as it is, to a consumer that knows the volume: there is room.
-    fn describe(&mut self, now: u64) {
-        if self.is_active() {
-            self.owe(record::RESYNC, Body::Format(self.format));
-        }
-        if let Some(state) = self.state {
-            self.owe(record::RESYNC, state_body(state, now));
-        }
-    }
-
-    /// Writes one record; returns whether it fitted.
-    fn put<T: Plain>(&mut self, entry: &Entry, body: &T) -> bool {
-        // CAST: A small constant.
-        let size = size_of::<T>() as u32;
-        if !self.reserve(record::stored_len(size)) {
-            return false;
-        }
-        let Some(writer) = &mut self.writer else {
-            return false;
-        };
-        let header = Header {
-            size,
-            kind: entry.body.kind(),
-            flags: entry.flags,
-            position: entry.position,
-        };
-        if !write(writer.reserved(), &header, body) {
-            writer.abandon();
-            return false;
-        }
-        writer.commit(record::stored_len(size));
-        if let Body::Lost(_) = entry.body {
-            self.totals.lost_records = self.totals.lost_records.wrapping_add(1);
-            self.publish_page();
-        }
-        self.published(true);
-        true
-    }
-
-    fn reserve(&mut self, len: u64) -> bool {
-        let mut reserved = false;
-        self.note_fault(|writer| reserved = writer.reserve(len).is_ok());
-        reserved
-    }
-
-    /// Calls `look`, which may find the consumer faulty; returns whether it is.
-    fn note_fault(&mut self, look: impl FnOnce(&mut Writer)) -> bool {
-        let Some(writer) = &mut self.writer else {
-            return false;
-        };
-        let known = writer.is_faulty();
-        look(writer);
-        let faulty = writer.is_faulty();
-        if faulty && !known {
-            self.totals.faults = self.totals.faults.wrapping_add(1);
-            self.publish_page();
-            self.published(true);
-        }
-        faulty
-    }
-
-    /// Takes note that there is something to see for the consumer.
-    fn published(&mut self, urgent: bool) {
-        let urgent = urgent || self.news.is_some_and(|news| news.urgent);
-        self.news = Some(News {
-            write_count: self.write_count(),
-            urgent,
-        });
-    }
-
-    /// Copies the counters and the stream's description to the producer page.
-    fn publish_page(&self) {
-        let Some(writer) = &self.writer else {
-            return;
-        };
-        // ORDERING: Relaxed throughout: each field stands by itself, and nothing is read through it.
-        let Totals {
-            chunks,
-            frames,
-            lost_frames,
-            lost_records,
-            streams,
-            xruns,
-            faults,
-            wakeups,
-        } = self.totals;
-        let counters = &writer.page().counters;
-        counters.chunks.store_relaxed(chunks);
-        counters.frames.store_relaxed(frames);
-        counters.lost_frames.store_relaxed(lost_frames);
-        counters.lost_records.store_relaxed(lost_records);
-        counters.streams.store_relaxed(streams);
-        counters.xruns.store_relaxed(xruns);
-        counters.faults.store_relaxed(faults);
-        counters.wakeups.store_relaxed(wakeups);
-        let Format {
-            rate,
-            channels,
-            format,
-            period_frames,
-            buffer_frames,
-            chunk_frames,
-            reserved: _,
-        } = self.format;
-        let stream = &writer.page().stream;
-        stream
-            .state
-            .store_relaxed(self.state.map_or(0, State::as_raw));
-        stream.rate.store_relaxed(rate);
-        stream.channels.store_relaxed(channels);
-        stream.format.store_relaxed(format);
-        stream.period_frames.store_relaxed(period_frames);
-        stream.buffer_frames.store_relaxed(buffer_frames);
-        stream.chunk_frames.store_relaxed(chunk_frames);
-        writer.page().clock_ratio.store_relaxed(self.clock_ratio);
-    }
-}
-
-fn state_body(state: State, time_stamp: u64) -> Body {
-    Body::State(StateChange {
-        state: state.as_raw(),
-        reserved: 0,
-        time_stamp,
-    })
-}
-
-/// Writes a header and what follows it to the start of `bytes`; returns whether they fitted.
-fn write<T: Plain>(bytes: &mut [u8], header: &Header, body: &T) -> bool {
-    record::put(bytes, header)
-        && bytes
-            .get_mut(record::HEADER_LEN..)
-            .is_some_and(|rest| record::put(rest, body))
 }

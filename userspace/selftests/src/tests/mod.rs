@@ -12,6 +12,7 @@ mod clients;
 mod clock;
 mod consumers;
 mod drift;
+mod economy;
 mod examples;
 mod faults;
 mod hotplug;
@@ -125,9 +126,9 @@ pub(crate) fn soak() -> Vec<Test> {
     drift::soak::TESTS.to_vec()
 }
 
-/// As much as the card can carry.
+/// As much as the card can carry, and what it costs.
 pub(crate) fn load() -> Vec<Test> {
-    load::TESTS.to_vec()
+    [load::TESTS, economy::TESTS].concat()
 }
 
 /// Those that have the machine stand still.

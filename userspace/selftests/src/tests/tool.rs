@@ -91,7 +91,7 @@ fn list_tells() -> Result<()> {
 }
 
 /// Starts the tool and waits until it is the consumer.
-fn start_playing(more: &[&str]) -> Result<Child> {
+pub(super) fn start_playing(more: &[&str]) -> Result<Child> {
     let child = Command::new(READER)
         .args(["play", "--device", "hw:HDA"])
         .args(more)
