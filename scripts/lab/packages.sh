@@ -3,13 +3,15 @@
 #
 # The root file systems that packages are tested in: layers for in-layers, kept in the
 # cache.  Sourced after lib.sh and apt.sh.
+#
+# shellcheck disable=SC2154 # lib.sh, kernel.sh and who sources this share variables
 
 layers=$cache/packages
+old_dkms_suite=bookworm
 
 # Debian with DKMS and the headers of three kernels: the lab's, another flavour of it,
 # and the base suite's, which is built without Rust.
 headers_layer() {
-	# shellcheck disable=SC2119 # image is set by kernel.sh
 	bootstrap "$1" dkms linux-headers-{"$release","${release%amd64}cloud-amd64",amd64}
 }
 
@@ -24,9 +26,15 @@ prep_command() {
 apt_layer() {
 	local dir=$1 lower=() suites=()
 	shift
-	while [[ $1 != -- ]]; do lower+=("$1"); shift; done
+	while [[ $1 != -- ]]; do
+		lower+=("$1")
+		shift
+	done
 	shift
-	while [[ $1 != -- ]]; do suites+=("$1"); shift; done
+	while [[ $1 != -- ]]; do
+		suites+=("$1")
+		shift
+	done
 	shift
 	mkdir -p "$dir/etc/apt/apt.conf.d"
 	apt_acquire_options > "$dir/etc/apt/apt.conf.d/zz-host"
@@ -73,7 +81,3 @@ make_layers() {
 		"apt-get install --allow-downgrades dkms/$old_dkms_suite"
 	exec {lock}>&-
 }
-
-# shellcheck disable=SC2034 # read by who sources this
-old_dkms_suite=bookworm
-release=
