@@ -3,20 +3,38 @@
 # The front door for people. The kernel's build system reads Kbuild instead.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+prep = scripts/kernel-rust-prep --at-least 7.3 --kdir "$(KDIR)"
 
-.PHONY: all tools module demo test test-debug soak bench fuzz check rust-project clean help
+.PHONY: all tools module install install-dkms uninstall demo test test-debug test-packages soak bench fuzz
+.PHONY: check rust-project clean help
 
-all: tools module ## Build the tools, and the module for the running kernel
+all: tools ## Build the tools, and the module where the running kernel can have it
+	@if $(prep) --check --quiet >/dev/null; then \
+		$(MAKE) --no-print-directory module; \
+	else \
+		echo "module not built; 'make demo' and 'make test' use a kernel of their own in a VM" >&2; \
+	fi
 
 tools: ## Build rtshm-reader (target/release)
 	@pkg-config --exists alsa || { \
 		echo "alsa-lib's headers are missing: apt install libasound2-dev pkg-config" >&2; exit 1; }
 	cargo build --release -p rtshm-reader
 
-module: ## Build the module for the running kernel, or for the one in KDIR=
-	@if scripts/kernel-has-rust "$(KDIR)"; then \
-		$(MAKE) -C "$(KDIR)" M="$(CURDIR)" modules; \
-	fi
+module: ## Build the module for the running kernel, or for the one in KDIR=; into MO=
+	@arguments=$$($(prep) --check --quiet --make) || exit; \
+	[ -w "$(or $(MO),.)" ] || { \
+		echo "$(or $(MO),$(CURDIR)) is not writable: make module MO=DIRECTORY" >&2; exit 1; }; \
+	$(MAKE) $$arguments M="$(CURDIR)" $(if $(MO),MO="$(abspath $(MO))") modules && \
+		$(prep) --quiet --verify "$(abspath $(or $(MO),.))/module/rtshm.ko"
+
+install: ## Install the tools, and the module's source for DKMS; DESTDIR= and PREFIX=
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/packaging/install
+
+install-dkms: ## Install the module's source and kernel-rust-prep alone
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/packaging/install prep dkms
+
+uninstall: ## Remove what was installed; first: dkms remove rtshm/VERSION --all
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/packaging/install --remove
 
 demo: ## Play speech, or WAV=file, through the card in a VM and compare
 	@scripts/demo $(if $(WAV),"$(WAV)")
@@ -26,6 +44,9 @@ test: ## Run all tests, on this machine and in a VM
 
 test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2
 	@scripts/test --kernel debug $(if $(PART),--part $(PART))
+
+test-packages: ## Test kernel-rust-prep and DKMS, in root file systems of their own
+	@scripts/test-packages
 
 soak: ## Follow a drifting card for HOURS (24) of a VM's time, each way
 	@HOURS="$(or $(HOURS),24)" scripts/test soak
