@@ -9,11 +9,14 @@ use super::system::System;
 const OLDEST: (u32, u32) = (7, 3);
 
 /// What the build itself asks before it begins, so that both say the same.
-const HAS_RUST: &str = include_str!("../../../../scripts/kernel-has-rust");
+const PREP: &str = include_str!("../../../../scripts/kernel-rust-prep");
 
-/// What that says around its reason.
-const BEFORE_REASON: &str = "module not built: ";
-const AFTER_REASON: &str = "; 'make demo'";
+/// How that ends where the metadata can be made.
+const METADATA_IS_TO_BE_MADE: i32 = 4;
+
+/// What it says around its reason.
+const BEFORE_REASON: &str = "kernel-rust-prep: ";
+const BEFORE_COMMAND: &str = ". Run: ";
 
 /// Checks the kernel; `has_module` is whether there is a module for it already.
 pub(super) fn checks(system: &System, has_module: bool) -> Vec<Check> {
@@ -97,23 +100,27 @@ impl Config {
 fn building(system: &System, release: &str) -> Check {
     let name = "building";
     let tree = format!("/lib/modules/{release}/build");
-    let kdir = system.at(&tree);
-    let arguments = ["-c", HAS_RUST, "kernel-has-rust", &kdir.to_string_lossy()];
-    let Some(said) = system.run("bash", &arguments) else {
+    let (kdir, oldest) = (system.at(&tree), format!("{}.{}", OLDEST.0, OLDEST.1));
+    let kdir = kdir.to_string_lossy();
+    let script = ["-c", PREP, "kernel-rust-prep", "--check", "--quiet"];
+    let about = ["--at-least", &oldest, "--kdir", &kdir, release];
+    let Some(said) = system.run("bash", &[&script[..], &about].concat()) else {
         return Check::skip(name, "bash is not installed");
     };
-    let failure = match said.code {
+    match said.code {
         Some(0) => return Check::ok(name, format!("{tree} is fit for modules in Rust")),
-        Some(127) => "no rustc in PATH",
-        _ => said.stderr.lines().last().unwrap_or("no reason given"),
-    };
-    let reason = failure.strip_prefix(BEFORE_REASON).unwrap_or(failure);
-    let reason = reason.split(AFTER_REASON).next().unwrap_or(reason);
-    Check::fail(name, reason).fix(match system.exists(&format!("{tree}/Makefile")) {
-        false => format!("sudo apt install linux-headers-{release}"),
-        true if said.code == Some(127) => "install the rustc that built the kernel".into(),
-        true => "see \"Building the module by hand\" in Documentation/hacking.rst".into(),
-    })
+        Some(METADATA_IS_TO_BE_MADE) => {
+            return Check::warn(name, "the kernel's Rust metadata is yet to be made")
+                .fix("sudo kernel-rust-prep")
+        }
+        _ => {}
+    }
+    let said = said.stderr.lines().last().unwrap_or("no reason given");
+    let said = said.strip_prefix(BEFORE_REASON).unwrap_or(said);
+    match said.split_once(BEFORE_COMMAND) {
+        Some((reason, command)) => Check::fail(name, reason).fix(format!("sudo {command}")),
+        None => Check::fail(name, said).fix("see kernel-rust-prep(8)"),
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +142,8 @@ mod tests {
     /// Else the script has other words than these.
     #[test]
     fn the_script_says_what_is_cut_off() {
-        assert!(HAS_RUST.contains(BEFORE_REASON));
-        assert!(HAS_RUST.contains("; $vm") && HAS_RUST.contains("vm=\"'make demo'"));
+        for text in ["'kernel-rust-prep: %s", ". $command ", "Run: apt install"] {
+            assert!(PREP.contains(text), "{text}");
+        }
     }
 }

@@ -83,8 +83,16 @@ impl Machine {
                 &format!("{tree}/.config"),
                 "CONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"rustc 1.85.1\"\n",
             )
-            .file(&format!("{tree}/rust/libkernel.rmeta"), "")
+            .metadata()
+            .program("bindgen", "echo bindgen 0.71.1")
             .program("rustc", "echo rustc 1.85.1")
+    }
+
+    fn metadata(&self) -> &Self {
+        let rust = format!("lib/modules/{RELEASE}/build/rust");
+        self.file(&format!("{rust}/libkernel.rmeta"), "")
+            .file(&format!("{rust}/libcore.rmeta"), "\0rustc 1.85.1\0")
+            .file(&format!("{rust}/libmacros.so"), "")
     }
 
     fn card(&self, index: u32, id: &str) -> &Self {
@@ -205,8 +213,8 @@ fn a_module_is_built_from_headers_metadata_and_the_same_rustc() {
     machine.expect(
         "building",
         Verdict::Fail,
-        "no headers",
-        "linux-headers-7.3.4+test",
+        "headers are not in",
+        "sudo apt install linux-headers-7.3.4+test",
     );
     machine
         .file(&format!("{tree}/Makefile"), "")
@@ -214,18 +222,24 @@ fn a_module_is_built_from_headers_metadata_and_the_same_rustc() {
             &format!("{tree}/.config"),
             "CONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"rustc 1.85.1\"\n",
         )
+        .program("bindgen", "echo bindgen 0.71.1")
         .program("rustc", "echo rustc 1.95.0");
-    machine.expect("building", Verdict::Fail, "no Rust metadata", "hacking.rst");
-    machine.file(&format!("{tree}/rust/libkernel.rmeta"), "");
     machine.expect(
         "building",
         Verdict::Fail,
-        "PATH is rustc 1.95.0",
-        "hacking.rst",
+        "no Module.symvers",
+        "kernel-rust-prep(8)",
+    );
+    machine.metadata();
+    machine.expect(
+        "building",
+        Verdict::Fail,
+        "built by rustc 1.85.1, and the rustc here is rustc 1.95.0",
+        "sudo apt install libstd-rust-dev",
     );
     let finding = machine.check("building").finding;
     assert!(
-        !finding.contains("make demo") && !finding.contains("not built"),
+        finding.starts_with("kernel 7.3.4+test: ") && !finding.contains("Run"),
         "{finding}"
     );
     machine.program("rustc", "echo rustc 1.85.1");
