@@ -46,8 +46,14 @@ apt_layer() {
 		$1 -y -o APT::Sandbox::User=root -o DPkg::Options::=--force-unsafe-io
 		apt-get clean
 		rm -rf /var/lib/apt/lists/* /usr/src/rustc-*/compiler /usr/src/rustc-*/src
-	' sh "$1"
+	' sh "$1" || return
 	rm -rf "$dir".work "$dir".root
+}
+
+# A mirror that does not have it is told apart.
+old_dkms_layer() {
+	apt_layer "$1" "$layers/tools" "$layers/headers" -- "$kernel_base_suite" "$old_dkms_suite" -- \
+		"apt-get install --allow-downgrades dkms/$old_dkms_suite" || : > "$1/unavailable"
 }
 
 # layer NAME TEXT STAMP COMMAND [ARG...]: run COMMAND with a directory and ARG..., unless
@@ -76,8 +82,6 @@ make_layers() {
 	[[ $command == "apt install "* ]] || die "kernel-rust-prep names no command: $command"
 	layer tools "packages: $command" "1 $release $command" apt_layer \
 		"$layers/headers" -- "$kernel_base_suite" "$kernel_suite" -- "$command"
-	layer old-dkms "packages: the DKMS of $old_dkms_suite" "1 $release $command" apt_layer \
-		"$layers/tools" "$layers/headers" -- "$kernel_base_suite" "$old_dkms_suite" -- \
-		"apt-get install --allow-downgrades dkms/$old_dkms_suite"
+	layer old-dkms "packages: the DKMS of $old_dkms_suite" "1 $release $command" old_dkms_layer
 	exec {lock}>&-
 }
