@@ -3,7 +3,9 @@
 # The front door for people. The kernel's build system reads Kbuild instead.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-prep = scripts/kernel-rust-prep --at-least 7.3 --kdir "$(KDIR)"
+# As in scripts/packaging/dkms.conf.
+needs = --at-least 7.3 --config SND_PCM --config SND_PROC_FS
+prep = scripts/kernel-rust-prep $(needs) --kdir "$(KDIR)"
 
 .PHONY: all tools module install install-dkms uninstall demo test test-debug test-packages soak bench fuzz
 .PHONY: check rust-project clean help

@@ -9,10 +9,10 @@
 layers=$cache/packages
 old_dkms_suite=bookworm
 
-# Debian with DKMS and the headers of three kernels: the lab's, another flavour of it,
-# and the base suite's, which is built without Rust.
+# Debian with DKMS and the headers of four kernels: the lab's, another flavour of it,
+# one without sound, and the base suite's, which is built without Rust.
 headers_layer() {
-	bootstrap "$1" dkms linux-headers-{"$release","${release%amd64}cloud-amd64",amd64}
+	bootstrap "$1" dkms linux-headers-{"$release","$other_flavour","${release%amd64}cloud-amd64",amd64}
 }
 
 # What kernel-rust-prep says is missing there, in its own words.
@@ -46,8 +46,14 @@ apt_layer() {
 		$1 -y -o APT::Sandbox::User=root -o DPkg::Options::=--force-unsafe-io
 		apt-get clean
 		rm -rf /var/lib/apt/lists/* /usr/src/rustc-*/compiler /usr/src/rustc-*/src
-	' sh "$1"
+	' sh "$1" || return
 	rm -rf "$dir".work "$dir".root
+}
+
+# A mirror that does not have it is told apart.
+old_dkms_layer() {
+	apt_layer "$1" "$layers/tools" "$layers/headers" -- "$kernel_base_suite" "$old_dkms_suite" -- \
+		"apt-get install --allow-downgrades dkms/$old_dkms_suite" || : > "$1/unavailable"
 }
 
 # layer NAME TEXT STAMP COMMAND [ARG...]: run COMMAND with a directory and ARG..., unless
@@ -71,13 +77,11 @@ make_layers() {
 	exec {lock}>"$layers/lock"
 	take_lock "$lock"
 	layer headers "packages: $kernel_base_suite with DKMS and headers of $release" \
-		"1 $release" headers_layer
+		"2 $release" headers_layer
 	command=$(prep_command)
 	[[ $command == "apt install "* ]] || die "kernel-rust-prep names no command: $command"
-	layer tools "packages: $command" "1 $release $command" apt_layer \
+	layer tools "packages: $command" "2 $release $command" apt_layer \
 		"$layers/headers" -- "$kernel_base_suite" "$kernel_suite" -- "$command"
-	layer old-dkms "packages: the DKMS of $old_dkms_suite" "1 $release $command" apt_layer \
-		"$layers/tools" "$layers/headers" -- "$kernel_base_suite" "$old_dkms_suite" -- \
-		"apt-get install --allow-downgrades dkms/$old_dkms_suite"
+	layer old-dkms "packages: the DKMS of $old_dkms_suite" "2 $release $command" old_dkms_layer
 	exec {lock}>&-
 }
