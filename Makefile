@@ -7,7 +7,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 needs = --at-least 7.3 --config SND_PCM --config SND_PROC_FS
 prep = scripts/kernel-rust-prep $(needs) --kdir "$(KDIR)"
 
-.PHONY: all tools module install install-dkms uninstall demo test test-debug test-packages soak bench fuzz
+.PHONY: all tools module install install-dkms uninstall deb demo test test-debug test-packages soak bench fuzz
 .PHONY: check rust-project clean help
 
 all: tools ## Build the tools, and the module where the running kernel can have it
@@ -46,6 +46,9 @@ test: ## Run all tests, on this machine and in a VM
 
 test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2
 	@scripts/test --kernel debug $(if $(PART),--part $(PART))
+
+deb: tools ## Build the Debian packages (build/deb)
+	@scripts/packaging/deb
 
 test-packages: ## Test kernel-rust-prep and DKMS, in root file systems of their own
 	@scripts/test-packages
