@@ -33,33 +33,39 @@ use crate::stdout;
 
 /// What `bench --help` says behind the options.
 pub(crate) const HELP: &str = "\
-Plays a known sound into the card, is its reader, compares every sample and measures. Nothing is
-heard. Refuses, with status 5, where an application plays or another reader has the device.
+Plays a known sound into the card, is its reader, compares every sample and
+measures. Nothing is heard. Refuses, with status 5, where an application plays
+or another reader has the device.
 
-Latency is from when a chunk's last frame is due at the card (its time stamp, and its length) to
-when the reader has it; jitter is the latency's standard deviation. System calls are those that the
-reader makes to wait; it makes no others. SIGINT and SIGTERM end the sound early.
+Latency is from when a chunk's last frame is due at the card (its time stamp,
+and its length) to when the reader has it; jitter is the latency's standard
+deviation. System calls are those that the reader makes to wait; it makes no
+others. SIGINT and SIGTERM end the sound early.
 
 Fields of the JSON (--json):
   rtshm, card, module_version
-                            the device, index of its card, the module's version
+                             the device, index of its card, the module's
+                             version
   rate, channels, period_frames, buffer_frames, chunk_frames
-                            how it was played; chunk_frames is the most in a chunk
-  seconds                   of sound written
-  frames_written            into the card
-  frames, chunks            out of the ring
-  lost_frames               that had not fitted into the ring
-  xruns                     times that the player was late
-  differing_samples         that came out other than they went in
+                             how it was played; chunk_frames is the most in a
+                             chunk
+  seconds                    of sound written
+  frames_written             into the card
+  frames, chunks             out of the ring
+  lost_frames                that had not fitted into the ring
+  xruns                      times that the player was late
+  differing_samples          that came out other than they went in
   latency_min_us, latency_median_us, latency_p999_us, latency_max_us
-                            in microseconds; as all that follows null where no chunk came. 999 of
-                            1000 chunks have at most latency_p999_us
-  jitter_us                 in microseconds
-  wakeups, system_calls     of the reader; wakeups_per_chunk and system_calls_per_chunk are these
-                            by chunks
+                             in microseconds; as all that follows null where no
+                             chunk came. 999 of 1000 chunks have at most
+                             latency_p999_us
+  jitter_us                  in microseconds
+  wakeups, system_calls      of the reader; wakeups_per_chunk and
+                             system_calls_per_chunk are these by chunks
   reader_cpu_us_per_second, cpu_us_per_second
-                            processor time for a second of sound, of the reader's thread and of the
-                            whole process, in microseconds
+                             processor time for a second of sound, of the
+                             reader's thread and of the whole process, in
+                             microseconds
 
 `rtshm-reader --help` lists the exit codes.";
 

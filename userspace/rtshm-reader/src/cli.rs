@@ -16,7 +16,8 @@ Exit codes:
   0    done; also after SIGINT or SIGTERM
   1    another error
   2    wrong usage
-  3    no such device: the rtshm module is not loaded, or the card was taken away
+  3    no such device: the rtshm module is not loaded, the card was taken away,
+       or the file is no device of rtshm's
   4    module and program do not go together, or the ring is corrupt
   5    the device is in use by another process
   6    the sound card cannot be used
@@ -27,48 +28,61 @@ Exit codes:
 
 const PLAY_JSON: &str = "\
 Fields of the JSON (--json), counted since the start of this process:
-  device, rtshm             the PCM played on, the device read from
-  format_in                 of the last stream: format, rate, channels; null before the first
-  format_out                of the sound card: also period_frames, buffer_frames, latency_frames
-  streams, chunks           streams begun, chunks popped
-  frames_in, frames_out     frames popped, frames of them written to the sound card (after
-                            conversion, where that is resampling)
-  discarded_frames          the others: the card was lost, or they came too late to be played
-  lost_frames, lost_records frames that had not fitted into the ring, places where they are missing
-  sink_xruns, sink_losses   underruns of the sound card, times that it was lost or could not open
-  sync                      how the cards were kept together at last: follow, resample, none; auto
-                            where nothing was played
-  card_ppm                  how fast the sound card runs, as its distance from nominal in parts per
-                            million; null before that is known
-  sync_error_max_frames     by how many frames the distance between the cards was off at most since
-                            it is known; null before
-  ring_bytes                capacity of the ring
+  device, rtshm              the PCM played on, the device read from
+  format_in                  of the last stream: format, rate, channels; null
+                             before the first
+  format_out                 of the sound card: also period_frames,
+                             buffer_frames, latency_frames
+  streams, chunks            streams begun, chunks popped
+  frames_in, frames_out      frames popped, frames of them written to the sound
+                             card (after conversion, where that is resampling)
+  discarded_frames           the others: the card was lost, or they came too
+                             late to be played
+  lost_frames, lost_records  frames that had not fitted into the ring, places
+                             where they are missing
+  sink_xruns, sink_losses    underruns of the sound card, times that it was
+                             lost or could not open
+  sync                       how the cards were kept together at last: follow,
+                             resample, none; auto where nothing was played
+  card_ppm                   how fast the sound card runs, as its distance from
+                             nominal in parts per million; null before that is
+                             known
+  sync_error_max_frames      by how many frames the distance between the cards
+                             was off at most since it is known; null before
+  ring_bytes                 capacity of the ring
   ring_fill_min_bytes, ring_fill_max_bytes, ring_free_min_bytes
-                            its fill and free space when audio woke this process; null if never
-  seconds                   how long this process ran
+                             its fill and free space when audio woke this
+                             process; null if never
+  seconds                    how long this process ran
 
 `rtshm-reader --help` lists the exit codes.";
 
 const STATUS_JSON: &str = "\
 Fields of the JSON (--json); the counters are the module's since it was loaded:
   device, card, card_id, module_version, abi_version
-                            what the device is
-  state                     none (before the first stream), running, paused, draining, stopped, xrun,
-                            suspended
-  stream                    of the last stream: format, rate, channels, period_frames,
-                            buffer_frames, chunk_frames; null before the first
+                             what the device is
+  state                      none (before the first stream), running, paused,
+                             draining, stopped, xrun, suspended
+  stream                     of the last stream: format, rate, channels,
+                             period_frames, buffer_frames, chunk_frames; null
+                             before the first
   consumer_pid, consumer_name
-                            the process that reads; null if none
+                             the process that reads; null if none
   ring_bytes, ring_fill_bytes
-                            capacity of the ring, bytes written and not read
-  write_count, read_count   bytes ever written for this consumer, bytes ever read by it
-  chunks, frames            chunks delivered, frames in them
-  lost_frames, lost_records frames that did not fit into the ring, places where they are missing
-  streams, xruns            streams begun, streams that ended because the application was late
-  faults, wakeups           consumers found faulty, times that a sleeping one was woken
-  clock_ppm                 speed of the card's clock, as its distance from nominal in parts per
-                            million; null while it stands still
-  volume_db, muted          the mixer's Master Playback Volume and Switch";
+                             capacity of the ring, bytes written and not read
+  write_count, read_count    bytes ever written for this consumer, bytes ever
+                             read by it
+  chunks, frames             chunks delivered, frames in them
+  lost_frames, lost_records  frames that did not fit into the ring, places
+                             where they are missing
+  streams, xruns             streams begun, streams that ended because the
+                             application was late
+  faults, wakeups            consumers found faulty, times that a sleeping one
+                             was woken
+  clock_ppm                  speed of the card's clock, as its distance from
+                             nominal in parts per million; null while it stands
+                             still
+  volume_db, muted           the mixer's Master Playback Volume and Switch";
 
 const LIST_JSON: &str = "\
 Fields of the JSON (--json), an array with an object for each device:
@@ -84,7 +98,7 @@ Fields of the JSON (--json), an array with an object for each device:
 /// Applications play into the ALSA card RtShm (`aplay -D hw:RtShm ...`); the rtshm kernel module
 /// hands their sound through shared memory to this program.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Cli {
     /// Device to read from
     #[arg(
@@ -152,8 +166,8 @@ pub(crate) struct PlayOptions {
     #[arg(short = 'D', long, value_name = "PCM", default_value = "default")]
     pub(crate) device: String,
 
-    /// Sound to have ready before playing starts, such as 20ms or 0.5s; more is taken where the
-    /// card's periods or the module's chunks need it
+    /// Sound to have ready before playing starts, such as 50ms or 0.5s, from 1ms to 10s; at least
+    /// two of the card's periods, of 10 ms or more, and a chunk of the module's
     #[arg(short, long, value_name = "TIME", default_value = "100ms", value_parser = parse_latency)]
     pub(crate) latency: Duration,
 

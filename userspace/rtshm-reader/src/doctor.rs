@@ -31,16 +31,18 @@ use crate::stdout;
 
 /// What `doctor --help` says behind the options.
 pub(crate) const HELP: &str = "\
-A line says ok, warn (it works, but), FAIL (it does not work) or skip (not looked at, and why); the
-line below how to mend it. Nothing is changed, no PCM is opened, no reader or player disturbed.
+A line says ok, warn (it works, but), FAIL (it does not work) or skip (not
+looked at, and why); the line below how to mend it. Nothing is changed, no PCM
+is opened, no reader or player disturbed.
 
 Status 9 where a check failed, else 0.
 
 Fields of the JSON (--json):
-  checks                    as in the text: check, verdict (ok, warn, fail, skip), finding, fix (null
-                            where there is nothing to mend)
+  checks                     as in the text: check, verdict (ok, warn, fail,
+                             skip), finding, fix (null where there is nothing
+                             to mend)
   ok, warnings, failures, skipped
-                            how many of each
+                             how many of each
 
 `rtshm-reader --help` lists the exit codes.";
 

@@ -86,15 +86,31 @@ fn page(command: Command) -> Result<String> {
         });
         text.push('\n');
     }
-    text.push_str(&notes_section(&notes.unwrap_or_default()));
+    text.push_str(&notes_sections(&notes.unwrap_or_default()));
+    if has_commands {
+        text.push_str(ENVIRONMENT);
+    }
     text.push_str(".SH \"SEE ALSO\"\n.BR rtshm\\-reader (1),\n.BR rtshm (4)\n");
     Ok(text)
 }
 
+/// The heading of the exit codes in the help, which have a section of their own in a page.
+const EXIT_CODES: &str = "Exit codes:";
+
+const ENVIRONMENT: &str = "\
+.SH ENVIRONMENT
+.TP
+.B RTSHM_DEVICE
+Device to read from, where \\fB\\-\\-rtshm\\fR is not given.
+";
+
 /// What the help says behind the options: paragraphs, and tables, whose lines are indented.
-fn notes_section(notes: &str) -> String {
-    let mut text = ".SH NOTES\n".to_string();
+fn notes_sections(notes: &str) -> String {
+    let mut text = String::new();
     let mut in_table = false;
+    if !notes.starts_with(EXIT_CODES) {
+        text.push_str(".SH NOTES\n");
+    }
     for line in notes.lines() {
         let is_row = line.starts_with(' ');
         if is_row != in_table && !line.is_empty() {
@@ -103,6 +119,7 @@ fn notes_section(notes: &str) -> String {
         }
         match line {
             "" => text.push_str(".PP\n"),
+            EXIT_CODES => text.push_str(".SH \"EXIT STATUS\"\n"),
             _ => {
                 // Neither a request nor an escape.
                 let line = line.replace('\\', "\\e").replace('-', "\\-");
@@ -134,7 +151,7 @@ mod tests {
     #[test]
     fn tables_keep_their_lines() {
         assert_eq!(
-            notes_section("Text\n  a  1\n  .b -2\n\nmore \\"),
+            notes_sections("Text\n  a  1\n  .b -2\n\nmore \\"),
             ".SH NOTES\n\\&Text\n.nf\n\\&  a  1\n\\&  .b \\-2\n.PP\n.fi\n\\&more \\e\n"
         );
     }

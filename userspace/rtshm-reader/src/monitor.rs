@@ -40,37 +40,47 @@ use crate::stdout;
 
 /// What `monitor --help` says behind the options.
 pub(crate) const HELP: &str = "\
-Keys: q, Esc and Ctrl-C quit, r resets held peaks and clip marks. A meter's bar is solid up to the
-RMS, lighter up to the peak, and has a mark where the peak was in the last two seconds. The scale
-is dBFS: a sine of full scale has a peak of 0 and an RMS of -3.01.
+Keys: q, Esc and Ctrl-C quit, r resets held peaks and clip marks. A meter's bar
+is solid up to the RMS, lighter up to the peak, and has a mark where the peak
+was in the last two seconds. The scale is dBFS: a sine of full scale has a peak
+of 0 and an RMS of -3.01.
 
-Columns of --batch; what there is not is -, and of several channels it is the loudest:
-  TIME                      seconds since 1970
-  STATE                     as of `status`
-  FORMAT, RATE, CH          of the stream, or of the last one
-  FILL, FILL%, FILL_MS      what is unread in the ring: bytes, part of its capacity, milliseconds
-  LAT_MS                    latency_ms, below
-  PPM                       speed of the card's clock, off nominal
+Columns of --batch; what there is not is -, and of several channels it is the
+loudest:
+  TIME                       seconds since 1970
+  STATE                      as of `status`
+  FORMAT, RATE, CH           of the stream, or of the last one
+  FILL, FILL%, FILL_MS       what is unread in the ring: bytes, part of its
+                             capacity, milliseconds
+  LAT_MS                     latency_ms, below
+  PPM                        speed of the card's clock, off nominal
   CHUNKS, FRAMES, LOST, XRUNS, FAULTS
-                            chunks and frames delivered, frames lost, streams that ended because the
-                            application was late, consumers found faulty, since the module was loaded
-  WAKE/S                    wake-ups of the consumer a second
-  PEAK, RMS                 dBFS in the interval; -inf is silence
-  CLIP                      samples at full scale in the interval, of all channels
-  PID, CONSUMER             the process that reads; spaces in its name are _
+                             chunks and frames delivered, frames lost, streams
+                             that ended because the application was late,
+                             consumers found faulty, since the module was
+                             loaded
+  WAKE/S                     wake-ups of the consumer a second
+  PEAK, RMS                  dBFS in the interval; -inf is silence
+  CLIP                       samples at full scale in the interval, of all
+                             channels
+  PID, CONSUMER              the process that reads; spaces in its name are _
 
 Fields of the JSON (--json), an object a line: those of `status --json`, and
-  time                      seconds since 1970
+  time                       seconds since 1970
   ring_fill_percent, ring_fill_ms
-                            what is unread in the ring; ms is null before the first stream
-  latency_ms                how long a frame takes at most from the application's write to the
-                            consumer's read: its buffer, a chunk, and what is in the ring
+                             what is unread in the ring; ms is null before the
+                             first stream
+  latency_ms                 how long a frame takes at most from the
+                             application's write to the consumer's read: its
+                             buffer, a chunk, and what is in the ring
   wakeups_per_second, frames_per_second
-                            in the interval
-  measured_frames           frames in the interval that the levels are of
+                             in the interval
+  measured_frames            frames in the interval that the levels are of
   peak_dbfs, rms_dbfs, clipped_samples
-                            of each channel, null for silence; null where nothing is measured
-  meters_missing            why nothing is measured of a stream; null where it is, or there is none
+                             an array with a level for each channel, which is
+                             null for silence; null where nothing is measured
+  meters_missing             why nothing is measured of a stream; null where it
+                             is, or there is none
 
 `rtshm-reader --help` lists the exit codes.";
 

@@ -33,7 +33,7 @@ use crate::cli::{self, VolumeUse};
 use crate::clock::{now, SECOND};
 use crate::exit::{self, Outcome};
 use crate::notes::Notes;
-use crate::signals::Signals;
+use crate::signals::{Signals, Terminal};
 use crate::stdout;
 use crate::summary::RingUse;
 
@@ -41,23 +41,30 @@ pub(crate) use self::target::WriteError;
 
 /// What `record --help` says behind the options.
 pub(crate) const HELP: &str = "\
-Files are WAV of float32 (RF64 beyond 4 GiB) or raw: float32, little-endian, interleaved. A stream
-of another rate or number of channels begins the next file, and so does SIGHUP: NAME-2.wav,
-NAME-3.wav, ... (those that exist are passed over, unless --force). Nothing is written while nothing
-plays. A file is good whenever this process ends, be it killed; then it lacks half a second at most.
+Files are WAV of float32 (RF64 beyond 4 GiB) or raw: float32, little-endian,
+interleaved. A stream of another rate or number of channels begins the next
+file, and so does SIGHUP: NAME-2.wav, NAME-3.wav, ... (those that exist are
+passed over, unless --force). Nothing is written while nothing plays. A file is
+good whenever this process ends, be it killed; then it lacks half a second at
+most.
 
 Fields of the JSON (--json), counted since the start of this process:
-  rtshm                     the device read from
-  format_in                 of the last stream: format, rate, channels; null before the first
-  files                     those written: file, format (wav, raw), rate, channels, frames
-  streams, chunks           streams begun, chunks popped
-  frames                    frames in all files
-  silence_frames            frames of silence written in the place of lost ones
-  lost_frames, lost_records frames that had not fitted into the ring, places where they are missing
-  ring_bytes                capacity of the ring
+  rtshm                      the device read from
+  format_in                  of the last stream: format, rate, channels; null
+                             before the first
+  files                      those written: file, format (wav, raw), rate,
+                             channels, frames
+  streams, chunks            streams begun, chunks popped
+  frames                     frames in all files
+  silence_frames             frames of silence written in the place of lost
+                             ones
+  lost_frames, lost_records  frames that had not fitted into the ring, places
+                             where they are missing
+  ring_bytes                 capacity of the ring
   ring_fill_min_bytes, ring_fill_max_bytes, ring_free_min_bytes
-                            its fill and free space when this process woke; null if never
-  seconds                   how long this process ran
+                             its fill and free space when this process woke;
+                             null if never
+  seconds                    how long this process ran
 
 `rtshm-reader --help` lists the exit codes.";
 
@@ -250,13 +257,14 @@ const HANG_UP: u8 = 1;
 fn watch_signals() -> Result<UnixStream> {
     let signals = Signals::take_over_these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let (ours, mut theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let terminal = Terminal::of_now();
     let watch = move || {
         let mut asked = false;
         loop {
             let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, PollTimeout::NONE);
             while let Some(number) = signals.next_number() {
-                let hang_up = number == Signal::SIGHUP as i32;
+                let hang_up = number == Signal::SIGHUP as i32 && !terminal.is_gone();
                 if !hang_up && asked {
                     process::exit(exit::FORCED);
                 }
