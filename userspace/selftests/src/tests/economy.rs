@@ -157,10 +157,12 @@ fn idle_reader_sleeps() -> Result<()> {
     reader.check_sleeps()
 }
 
-/// A wake-up and two calls a chunk are the most, even where it is to play at once.
+/// A wake-up and two calls a chunk are the most, even where it is to play at once; the more there is
+/// in the card's buffer, the more chunks are left to come together.
 fn wakes_and_calls() -> Result<()> {
     module::ready()?;
-    for latency in ["100ms", "20ms", "5ms"] {
+    // Of ten chunks: wake-ups and calls.
+    for (latency, most) in [("100ms", (3, 15)), ("20ms", (5, 20)), ("5ms", (5, 20))] {
         let reader = Watched::start(&["--latency", latency])?;
         let setup = Setup {
             period: CHUNK,
@@ -184,9 +186,8 @@ fn wakes_and_calls() -> Result<()> {
             (740..760).contains(&chunks),
             "{chunks} chunks in four seconds"
         );
-        // The looks are not at the ends of chunks.
-        ensure!(spent.wakeups <= chunks + 1, "{spent:?}");
-        ensure!(spent.calls <= 2 * (chunks + 1), "{spent:?}");
+        ensure!(spent.wakeups * 10 <= chunks * most.0, "{spent:?}");
+        ensure!(spent.calls * 10 <= chunks * most.1, "{spent:?}");
     }
     Ok(())
 }
