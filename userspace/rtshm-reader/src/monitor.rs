@@ -212,12 +212,12 @@ fn show(monitor: &mut Monitor) -> Outcome {
         paint(&mut screen, &snapshot, &meters)?;
         pace.begin();
         while let Some(pause) = pace.pause(monitor.tap.patience()) {
-            let [signal, key] = wait(
+            let [_, key] = wait(
                 pause,
                 &[(&signals, PollFlags::POLLIN), (keys, PollFlags::POLLIN)],
             )?;
             monitor.tap.drain();
-            while let Some(number) = signals.next_number().filter(|_| signal) {
+            while let Some(number) = signals.next_number() {
                 match number {
                     number if number == Signal::SIGWINCH as i32 => {}
                     number if number == Signal::SIGCONT as i32 => screen.take_back()?,
