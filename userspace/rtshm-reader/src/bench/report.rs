@@ -59,6 +59,7 @@ impl Report {
         let chunks = heard.latencies.len() as f64;
         let over = |what: f64, count: f64| (count > 0.0).then_some(what / count);
         let micros = |nanos: i64| nanos as f64 / 1000.0;
+        // CAST: Widening.
         let chunk_count = heard.latencies.len() as u64;
         let figures = Figures::of(heard.latencies);
         Self {

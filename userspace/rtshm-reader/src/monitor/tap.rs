@@ -90,7 +90,8 @@ impl Tap {
         match (&self.trouble, seen.filter(|_| fits)) {
             (Some(trouble), _) => Meters::Blind(trouble.clone()),
             (None, Some((levels, frames))) => Meters::Seen(levels, frames),
-            // It has begun just now. CAST: At most 64.
+            // It has begun just now.
+            // CAST: At most 64.
             (None, None) => Meters::Seen(vec![Level::default(); stream.channels as usize], 0),
         }
     }
