@@ -8,24 +8,27 @@ mod pattern;
 mod player;
 mod report;
 
+use std::cell::Cell;
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{anyhow, Result};
 use clap::error::ErrorKind;
 use clap::{value_parser, Args, CommandFactory};
-use nix::sys::resource::UsageWho;
+use nix::sys::resource::{getrusage, UsageWho};
 use rtshm::{Consumer, Device, Error};
 
-use self::listener::{listen, processor_time, Heard};
+use self::listener::{listen, processor_time, Heard, Raise};
 use self::player::{holder, Player, Setup, BUFFER_BYTES, SAMPLE};
 use self::report::Report;
 use crate::cli;
 use crate::clock::{nanos, nanos_to_frames};
-use crate::exit::Outcome;
+use crate::exit::{self, Outcome};
 use crate::notes::Notes;
 use crate::realtime::Realtime;
 use crate::signals::Signals;
@@ -40,7 +43,9 @@ or another reader has the device.
 Latency is from when a chunk's last frame is due at the card (its time stamp,
 and its length) to when the reader has it; jitter is the latency's standard
 deviation. System calls are those that the reader makes to wait; it makes no
-others. SIGINT and SIGTERM end the sound early.
+others. Wake-ups are the times that its thread slept, as the kernel counts them:
+voluntary context switches. SIGINT and SIGTERM end the sound early: what was not
+played by then is not counted. A second one ends at once with status 130.
 
 Fields of the JSON (--json):
   rtshm, card, module_version
@@ -165,27 +170,39 @@ pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
     // As the module has it by default.
     let chunks = total / period * period.div_ceil(256);
     let heard = Heard::with_capacity(usize::try_from(chunks)?);
-    let before = processor_time(UsageWho::RUSAGE_SELF)?;
-    let limit = AtomicU64::new(total);
-    let is_deaf = AtomicBool::new(false);
-    let (written, heard) = thread::scope(|scope| {
+    let before = getrusage(UsageWho::RUSAGE_SELF)?;
+    let (is_deaf, is_played) = (AtomicBool::new(false), AtomicBool::new(false));
+    let is_asked = Cell::new(false);
+    let (played, heard) = thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let heard = listen(&mut consumer, heard, &limit, options.realtime, notes);
-            // ORDERING: Relaxed, as for the limit: both stand by themselves.
-            is_deaf.store(heard.is_err(), Ordering::Relaxed);
-            heard
+            // Nobody shall play on to one who has failed.
+            let deaf = Raise(&is_deaf);
+            let realtime = options.realtime;
+            let heard = listen(&mut consumer, heard, total, &is_played, realtime, notes)?;
+            mem::forget(deaf);
+            Ok(heard)
         });
-        let is_over = || is_deaf.load(Ordering::Relaxed) || signals.next_number().is_some();
-        let written = player.play(total, is_over);
-        // As many as there are, or none any more.
-        limit.store(*written.as_ref().unwrap_or(&0), Ordering::Relaxed);
+        let is_over = || {
+            while signals.next_number().is_some() {
+                if is_asked.replace(true) {
+                    process::exit(exit::FORCED);
+                }
+            }
+            // ORDERING: Relaxed; the flag stands by itself.
+            is_asked.get() || is_deaf.load(Ordering::Relaxed)
+        };
+        let end = Raise(&is_played);
+        let played = player.play(total, is_over);
+        drop(end);
         let heard = reader
             .join()
             .unwrap_or_else(|_| Err(anyhow!("the reader panicked")));
-        (written, heard)
+        (played, heard)
     });
-    let (heard, written) = (heard?, written?);
-    let whole = processor_time(UsageWho::RUSAGE_SELF)?.saturating_sub(before);
+    let (heard, played) = (heard?, played?);
+    let written = (heard.frames + heard.lost).clamp(*played.start(), *played.end());
+    let after = getrusage(UsageWho::RUSAGE_SELF)?;
+    let whole = processor_time(&after).saturating_sub(processor_time(&before));
     let report = report.measured(setup, written, player.xruns, heard, whole);
     if options.json {
         stdout::print_json(&report)?;

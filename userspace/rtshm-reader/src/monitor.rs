@@ -19,10 +19,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use nix::errno::Errno;
+use nix::libc::PIPE_BUF;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use rtshm::{Device, Holder, Status};
@@ -34,7 +35,7 @@ use self::tap::Tap;
 use crate::cli::{self, Cli};
 use crate::clock::{nanos, now, SECOND};
 use crate::exit::Outcome;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::status::Report;
 use crate::stdout;
 
@@ -156,11 +157,17 @@ pub(crate) fn run(path: &Path, options: &Options) -> Outcome {
 }
 
 fn print_lines(monitor: &mut Monitor, options: &Options) -> Outcome {
-    let signals = Signals::take_over()?;
+    let mut ends = vec![Signal::SIGINT, Signal::SIGTERM];
+    // Once taken over it would come under `nohup`, too.
+    if !signals::is_ignored(Signal::SIGHUP) {
+        ends.push(Signal::SIGHUP);
+    }
+    let signals = Signals::take_over_these(&ends)?;
+    let stdout = io::stdout();
     let mut pace = Pace::new(options.interval());
     monitor.look()?;
-    if !options.json {
-        stdout::print(&batch::heading())?;
+    if !options.json && !print(&batch::heading(), &stdout, &signals)? {
+        return Ok(());
     }
     let mut rest = options.count;
     while rest != Some(0) {
@@ -172,7 +179,7 @@ fn print_lines(monitor: &mut Monitor, options: &Options) -> Outcome {
                 &[
                     (&signals, PollFlags::POLLIN),
                     // For nothing but the news that nobody reads any more.
-                    (&io::stdout(), PollFlags::empty()),
+                    (&stdout, PollFlags::empty()),
                 ],
             )?;
             if signal || reader {
@@ -181,14 +188,42 @@ fn print_lines(monitor: &mut Monitor, options: &Options) -> Outcome {
             monitor.tap.drain();
         }
         let snapshot = monitor.look()?;
-        if options.json {
-            stdout::print_json(&snapshot)?;
-        } else {
-            stdout::print(&batch::line(&snapshot))?;
+        let line = match options.json {
+            true => stdout::json(&snapshot)?,
+            false => batch::line(&snapshot),
+        };
+        if !print(&line, &stdout, &signals)? {
+            return Ok(());
         }
         rest = rest.map(|rest| rest - 1);
     }
     Ok(())
+}
+
+/// Prints text as `output` takes it; returns false where that ended before all was out, by a signal
+/// or because nobody reads any more.
+fn print(text: &str, output: &impl AsFd, signals: &Signals) -> Result<bool> {
+    // At most what a pipe takes at once where it takes anything: a write that sleeps sees no signal.
+    for mut piece in text.as_bytes().chunks(PIPE_BUF) {
+        while !piece.is_empty() {
+            let files: &[(&dyn AsFd, PollFlags); 2] =
+                &[(signals, PollFlags::POLLIN), (output, PollFlags::POLLOUT)];
+            let [signal, has_room] = wait(u64::MAX, files)?;
+            if signal {
+                return Ok(false);
+            }
+            if !has_room {
+                continue;
+            }
+            match nix::unistd::write(output, piece) {
+                Ok(count) => piece = piece.get(count..).unwrap_or_default(),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EPIPE) => return Ok(false),
+                Err(errno) => bail!("cannot write to standard output: {}", errno.desc()),
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn show(monitor: &mut Monitor) -> Outcome {
@@ -212,12 +247,12 @@ fn show(monitor: &mut Monitor) -> Outcome {
         paint(&mut screen, &snapshot, &meters)?;
         pace.begin();
         while let Some(pause) = pace.pause(monitor.tap.patience()) {
-            let [signal, key] = wait(
+            let [_, key] = wait(
                 pause,
                 &[(&signals, PollFlags::POLLIN), (keys, PollFlags::POLLIN)],
             )?;
             monitor.tap.drain();
-            while let Some(number) = signals.next_number().filter(|_| signal) {
+            while let Some(number) = signals.next_number() {
                 match number {
                     number if number == Signal::SIGWINCH as i32 => {}
                     number if number == Signal::SIGCONT as i32 => screen.take_back()?,

@@ -81,7 +81,7 @@ fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signa
                 }
             }
         }
-        while let Some(number) = signals.next_number().filter(|_| woken.signal) {
+        while let Some(number) = signals.next_number() {
             if number == Signal::SIGHUP as i32 && !terminal.is_gone() {
                 player.reopen(now());
                 continue;
@@ -108,7 +108,6 @@ const OWN_FDS: usize = 2;
 struct Woken {
     ring: bool,
     ring_error: bool,
-    signal: bool,
     sink: bool,
 }
 
@@ -163,7 +162,6 @@ impl Sleep {
         Ok(Woken {
             ring: own[0].revents & POLLIN != 0,
             ring_error: own[0].revents & !POLLIN != 0,
-            signal: own[1].revents != 0,
             sink: sinks.iter().any(|fd| fd.revents != 0),
         })
     }

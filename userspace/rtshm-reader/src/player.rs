@@ -142,6 +142,8 @@ pub(crate) struct Player<O: Opener> {
     late: bool,
     /// Whether the sink is opened anew because somebody has asked for it.
     reopening: bool,
+    /// Whether what the opener knows of the configuration is to be forgotten first.
+    outdated: bool,
     /// What samples are brought to before they are written, where that is wanted.
     volume: Option<Volume>,
     /// What keeps the virtual card and the sink together, where that is wanted.
@@ -171,6 +173,7 @@ impl<O: Opener> Player<O> {
             owed: 0,
             late: false,
             reopening: false,
+            outdated: false,
             volume,
             pace: None,
             summary,
@@ -191,7 +194,10 @@ impl<O: Opener> Player<O> {
     /// Asks to play what is due by now, and to end then.
     pub(crate) fn finish(&mut self, now: u64) {
         self.end = match (self.end, self.phase) {
-            (End::Now, _) | (_, Phase::Changing { .. }) => End::Now,
+            (End::Now, _) => End::Now,
+            // The rest of the stream is heard once the sink is open again.
+            (_, Phase::Changing { .. }) if self.reopening && self.active => End::At(now),
+            (_, Phase::Changing { .. }) => End::Now,
             _ => End::At(now),
         };
     }
@@ -201,6 +207,7 @@ impl<O: Opener> Player<O> {
         if matches!(self.end, End::At(_) | End::Now) {
             return;
         }
+        self.outdated = true;
         match self.phase {
             // It will be opened in any case.
             Phase::Idle | Phase::Changing { .. } => return,
@@ -236,7 +243,8 @@ impl<O: Opener> Player<O> {
         }
         let before = self.summary.frames_out;
         let halt = self.pop_all(consumer, now)?;
-        if matches!(self.end, End::At(_)) && halt == Halt::Empty {
+        let is_changing = matches!(self.phase, Phase::Changing { .. });
+        if matches!(self.end, End::At(_)) && halt == Halt::Empty && !is_changing {
             self.stop_popping(now);
         }
         Ok(match halt {

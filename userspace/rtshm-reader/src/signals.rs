@@ -63,7 +63,7 @@ impl Terminal {
 }
 
 /// Whether nothing happened when this signal came, unless it was taken over.
-fn is_ignored(signal: Signal) -> bool {
+pub(crate) fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status
         .lines()

@@ -21,7 +21,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Prints `value` as JSON on a line.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&json(value)?)
+}
+
+/// `value` as a line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     let mut text = serde_json::to_string(value)?;
     text.push('\n');
-    print(&text)
+    Ok(text)
 }

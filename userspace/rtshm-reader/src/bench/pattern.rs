@@ -23,6 +23,7 @@ pub(super) fn differing(samples: &[f32], index: u64) -> u64 {
         .iter()
         .zip(index..)
         .filter(|(found, index)| found.to_bits() != sample(*index).to_bits());
+    // CAST: Widening.
     wrong.count() as u64
 }
 

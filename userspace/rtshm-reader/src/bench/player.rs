@@ -3,6 +3,7 @@
 //! The application: plays the pattern into the card.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use super::pattern::sample;
 
 /// Sound that is written ahead, where the card's buffer takes it: nothing here means to be late.
 const AHEAD_MILLIS: u64 = 500;
+
+/// How long to wait for room, at most, before looking whether to end.
+const PATIENCE_MILLIS: u32 = 100;
 
 /// How often to see whether the last frame was played.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
@@ -86,9 +90,13 @@ impl Player {
         })
     }
 
-    /// Plays so many frames and waits until they are played, or plays fewer where `is_over` says so;
-    /// returns how many.
-    pub(super) fn play(&mut self, total: u64, is_over: impl Fn() -> bool) -> Result<u64> {
+    /// Plays so many frames and waits until they are played, or stops where `is_over` says so, and
+    /// does so from then on; returns how many were played, at least and at most.
+    pub(super) fn play(
+        &mut self,
+        total: u64,
+        is_over: impl Fn() -> bool,
+    ) -> Result<RangeInclusive<u64>> {
         let mut samples = Vec::new();
         while self.written < total && !is_over() {
             let frames = (total - self.written).min(self.setup.period.into());
@@ -96,18 +104,40 @@ impl Player {
             let first = self.written * channels;
             samples.clear();
             samples.extend((first..first + frames * channels).map(sample));
-            self.write(&samples)?;
+            self.write(&samples, &is_over)?;
         }
-        self.drain()?;
-        Ok(self.written)
+        if !is_over() {
+            self.drain(&is_over)?;
+        }
+        if !is_over() {
+            return Ok(self.written..=self.written);
+        }
+        self.stop()
     }
 
-    fn drain(&mut self) -> Result<()> {
+    /// Ends the stream where it is.
+    fn stop(&mut self) -> Result<RangeInclusive<u64>> {
+        let queued = match self.pcm.delay().map_err(errno) {
+            Ok(frames) => u64::try_from(frames).unwrap_or(0),
+            Err(Errno::EPIPE) => {
+                self.xruns += 1;
+                0
+            }
+            // Drained: nothing is left.
+            Err(Errno::EBADFD) => 0,
+            Err(error) => return Err(error).context("cannot ask the card where it is"),
+        };
+        // A few frames may go meanwhile.
+        self.pcm.drop().context("cannot stop the card")?;
+        Ok(self.written.saturating_sub(queued)..=self.written)
+    }
+
+    fn drain(&mut self, is_over: &impl Fn() -> bool) -> Result<()> {
         match self.pcm.drain().map_err(errno) {
             Err(Errno::EPIPE) => self.xruns += 1,
             // It has begun.
             Err(Errno::EAGAIN) => {
-                while self.pcm.state() == State::Draining {
+                while self.pcm.state() == State::Draining && !is_over() {
                     thread::sleep(DRAIN_STEP);
                 }
             }
@@ -116,13 +146,15 @@ impl Player {
         Ok(())
     }
 
-    fn write(&mut self, samples: &[f32]) -> Result<()> {
+    fn write(&mut self, samples: &[f32], is_over: &impl Fn() -> bool) -> Result<()> {
         let io = self.pcm.io_f32()?;
         let mut rest = samples;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !is_over() {
             match io.writei(rest).map_err(errno) {
                 Ok(frames) => {
+                    // CAST: Widening, as all here.
                     self.written += frames as u64;
+                    // PANIC: ALSA takes at most what it was given.
                     rest = &rest[frames * self.setup.channels as usize..];
                 }
                 // What was written so far has been played; the rest is another stream's.
@@ -130,7 +162,7 @@ impl Player {
                     self.xruns += 1;
                     self.pcm.prepare().context("cannot prepare the card")?;
                 }
-                Err(Errno::EAGAIN) => match self.pcm.wait(None).map_err(errno) {
+                Err(Errno::EAGAIN) => match self.pcm.wait(Some(PATIENCE_MILLIS)).map_err(errno) {
                     // An xrun shows at the next write.
                     Ok(_) | Err(Errno::EPIPE | Errno::EINTR) => {}
                     Err(error) => return Err(error).context("cannot wait for the card"),

@@ -59,6 +59,7 @@ impl Report {
         let chunks = heard.latencies.len() as f64;
         let over = |what: f64, count: f64| (count > 0.0).then_some(what / count);
         let micros = |nanos: i64| nanos as f64 / 1000.0;
+        // CAST: Widening.
         let chunk_count = heard.latencies.len() as u64;
         let figures = Figures::of(heard.latencies);
         Self {
@@ -89,9 +90,11 @@ impl Report {
         }
     }
 
-    /// Whether what came out is what went in, but for what was lost and told so.
+    /// Whether what came out is what went in, but for what was lost and told so; not all can be.
     pub(super) fn is_equal(&self) -> bool {
-        self.differing_samples == 0 && self.frames + self.lost_frames == self.frames_written
+        let is_any = self.frames > 0 || self.frames_written == 0;
+        let is_whole = self.frames + self.lost_frames == self.frames_written;
+        is_any && is_whole && self.differing_samples == 0
     }
 
     /// As lines of text.
@@ -134,6 +137,7 @@ impl Report {
             (
                 "compared",
                 match self.differing_samples {
+                    0 if samples == 0 => "nothing: NO SOUND CAME".into(),
                     0 => format!("{samples} samples, all equal"),
                     wrong => format!("{samples} samples, {wrong} DIFFER"),
                 },
@@ -232,6 +236,12 @@ CPU per second  7500 us the reader, 15000 us with the player
             ..missing
         };
         assert!(lost.is_equal());
+        let silent = Report {
+            frames: 0,
+            lost_frames: 1024,
+            ..report.clone()
+        };
+        assert!(!silent.is_equal() && silent.text().contains("NO SOUND CAME"));
         let differing = Report {
             differing_samples: 1,
             ..report

@@ -3,6 +3,7 @@
 //! Where a PCM's name leads, by alsa-lib's configuration. No PCM is opened.
 
 use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
@@ -22,17 +23,20 @@ pub(super) enum Target {
     Missing,
 }
 
-/// A configuration that was read, and a part of it.
-struct Node(NonNull<sys::snd_config_t>);
-
 /// A tree that is ours to free.
-struct Tree(Node);
+struct Tree(NonNull<sys::snd_config_t>);
+
+/// A part of a tree, which it borrows.
+struct Node<'tree> {
+    config: NonNull<sys::snd_config_t>,
+    tree: PhantomData<&'tree Tree>,
+}
 
 impl Drop for Tree {
     fn drop(&mut self) {
         // SAFETY: The root of a tree that alsa-lib gave to us, and no part of it is used any more:
         // they borrow it.
-        unsafe { sys::snd_config_delete(self.0 .0.as_ptr()) };
+        unsafe { sys::snd_config_delete(self.0.as_ptr()) };
     }
 }
 
@@ -53,41 +57,50 @@ impl Tree {
             // SAFETY: It was given to us by the call above, and is used no more.
             unsafe { sys::snd_config_update_free(update) };
         }
-        let tree = Self(Node(NonNull::new(top)?));
+        let tree = Self(NonNull::new(top)?);
         (done >= 0).then_some(tree)
     }
 
-    /// The definition of the PCM `name`, with its arguments put in.
-    fn definition(&self, name: &str) -> Option<Self> {
+    fn root(&self) -> Node<'_> {
+        Node {
+            config: self.0,
+            tree: PhantomData,
+        }
+    }
+
+    /// The definition of `name` in `section`, with its arguments put in.
+    fn definition(&self, section: &CStr, name: &str) -> Option<Self> {
         let name = CString::new(name).ok()?;
         let mut found = ptr::null_mut();
-        // SAFETY: A tree that is alive, two strings, and a variable of ours for the result.
+        // SAFETY: Our own tree, two strings, and a variable of ours for the result.
         let done = unsafe {
             sys::snd_config_search_definition(
-                self.0 .0.as_ptr(),
-                c"pcm".as_ptr(),
+                self.0.as_ptr(),
+                section.as_ptr(),
                 name.as_ptr(),
                 &mut found,
             )
         };
-        (done >= 0).then_some(Self(Node(NonNull::new(found)?)))
+        (done >= 0).then_some(Self(NonNull::new(found)?))
     }
 }
 
-impl Node {
+impl Node<'_> {
     /// The part of this name, dots between levels.
     fn get(&self, key: &CStr) -> Option<Self> {
         let mut found = ptr::null_mut();
-        // SAFETY: A part of a tree that is alive, a string, and a variable of ours.
-        let done = unsafe { sys::snd_config_search(self.0.as_ptr(), key.as_ptr(), &mut found) };
-        (done >= 0).then_some(Self(NonNull::new(found)?))
+        // SAFETY: A part of a tree that is alive, as it is borrowed, a string, and a variable of ours.
+        let done =
+            unsafe { sys::snd_config_search(self.config.as_ptr(), key.as_ptr(), &mut found) };
+        let config = NonNull::new(found)?;
+        (done >= 0).then_some(Self { config, ..*self })
     }
 
     /// Its value as text, where it is a text or a number.
     fn text(&self) -> Option<String> {
         let mut text = ptr::null();
-        // SAFETY: A part of a tree that is alive, and a variable of ours.
-        if unsafe { sys::snd_config_get_string(self.0.as_ptr(), &mut text) } >= 0 {
+        // SAFETY: A part of a tree that is alive, as it is borrowed, and a variable of ours.
+        if unsafe { sys::snd_config_get_string(self.config.as_ptr(), &mut text) } >= 0 {
             let text = NonNull::new(text.cast_mut())?;
             // SAFETY: The call succeeded, so it is a string, which lives as long as its node.
             return Some(
@@ -98,7 +111,7 @@ impl Node {
         }
         let mut number = 0;
         // SAFETY: As above.
-        let done = unsafe { sys::snd_config_get_integer(self.0.as_ptr(), &mut number) };
+        let done = unsafe { sys::snd_config_get_integer(self.config.as_ptr(), &mut number) };
         (done >= 0).then(|| number.to_string())
     }
 }
@@ -109,26 +122,31 @@ pub(super) fn target(file: Option<&Path>, name: &str) -> Target {
     let _messages = alsa::Output::local_error_handler();
     let walk = || {
         let tree = Tree::read(file)?;
-        let definition = tree.definition(name)?;
-        follow(&tree, &definition.0, DEPTH)
+        let definition = tree.definition(c"pcm", name)?;
+        follow(&tree, &definition.root(), DEPTH)
     };
     walk().unwrap_or(Target::Missing)
 }
 
-fn follow(tree: &Tree, node: &Node, depth: usize) -> Option<Target> {
+fn follow(tree: &Tree, node: &Node<'_>, depth: usize) -> Option<Target> {
     let depth = depth.checked_sub(1)?;
     if let Some(name) = node.text() {
-        return follow(tree, &tree.definition(&name)?.0, depth);
+        return follow(tree, &tree.definition(c"pcm", &name)?.root(), depth);
     }
     let kind = node.get(c"type")?.text()?;
     if kind == "hw" {
         return Some(Target::Card(node.get(c"card")?.text()?));
     }
     // `asym` has one for each direction.
-    let next = [c"playback.pcm", c"slave.pcm"]
-        .iter()
-        .find_map(|key| node.get(key));
-    match next {
+    let Some(slave) = [c"playback", c"slave"].iter().find_map(|key| node.get(key)) else {
+        return Some(Target::Plugin(kind));
+    };
+    // One that has a name is a section by itself.
+    if let Some(name) = slave.text() {
+        let slave = tree.definition(c"pcm_slave", &name)?;
+        return follow(tree, &slave.root().get(c"pcm")?, depth);
+    }
+    match slave.get(c"pcm") {
         Some(next) => follow(tree, &next, depth),
         None => Some(Target::Plugin(kind)),
     }
@@ -143,6 +161,9 @@ mod tests {
         pcm.!default { type plug  slave.pcm \"mixed\" }
         pcm.mixed { type asym  playback.pcm { type dmix  slave { pcm \"hw:1\" } }  capture.pcm \"hw:7\" }
         pcm.server { type pulse }
+        pcm_slave.card { pcm \"hw:3\"  rate 48000 }
+        pcm.named { type plug  slave \"card\" }
+        pcm.nameless { type plug  slave \"none\" }
         pcm.circle { type plug  slave.pcm \"circle\" }
         pcm.broken { type plug  slave.pcm \"nowhere\" }
     ";
@@ -156,7 +177,8 @@ mod tests {
         assert_eq!(target("default"), Target::Card("1".into()));
         assert_eq!(target("hw:RtShm"), Target::Card("RtShm".into()));
         assert_eq!(target("server"), Target::Plugin("pulse".into()));
-        for missing in ["circle", "broken", "nothing", "", "nul\0"] {
+        assert_eq!(target("named"), Target::Card("3".into()));
+        for missing in ["nameless", "circle", "broken", "nothing", "", "nul\0"] {
             assert_eq!(target(missing), Target::Missing, "{missing:?}");
         }
     }

@@ -48,9 +48,9 @@ fn check(system: &System, path: &str, is_loaded: bool) -> Check {
     );
     if !system.may_use(path) {
         let finding = format!("{rights}: this user may not open it");
-        let fix = match metadata.mode() & 0o060 {
-            0o060 => group.join(system),
-            _ => format!("sudo chgrp audio {path} && sudo chmod 660 {path}    # or use sudo"),
+        let fix = match lets_group_in(metadata.gid(), metadata.mode()) {
+            true => group.join(system),
+            false => format!("sudo chgrp audio {path} && sudo chmod 660 {path}    # or use sudo"),
         };
         return Check::fail(path, finding).fix(fix);
     }
@@ -71,5 +71,22 @@ fn check(system: &System, path: &str, is_loaded: bool) -> Check {
                 rtshm::DEFAULT_PATH
             )),
         Err(error) => Check::fail(path, error.to_string()),
+    }
+}
+
+/// Whether a user shall join the group of a file to use it: not root's, which is for much else.
+fn lets_group_in(gid: u32, mode: u32) -> bool {
+    gid != 0 && mode & 0o060 == 0o060
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_join_the_group_of_root() {
+        assert!(lets_group_in(29, 0o100_660));
+        assert!(!lets_group_in(29, 0o100_600) && !lets_group_in(29, 0o100_640));
+        assert!(!lets_group_in(0, 0o100_660));
     }
 }

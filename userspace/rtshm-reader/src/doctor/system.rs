@@ -98,9 +98,12 @@ impl System {
         self.read("/proc/sys/kernel/osrelease").unwrap_or_default()
     }
 
-    /// The name of a process; `None` where it is gone or hidden.
+    /// The name of a process, fit for a terminal: it may be anything; `None` where it is gone or
+    /// hidden.
     pub(super) fn process_name(&self, pid: &str) -> Option<String> {
-        self.read(&format!("/proc/{pid}/comm"))
+        let name = self.read(&format!("/proc/{pid}/comm"))?;
+        let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Some(name.chars().map(printable).collect())
     }
 
     /// Where a program is; `None` where it is not installed.
@@ -125,6 +128,9 @@ impl System {
                 command
             }
         };
+        // The user's, which a machine of tests has not.
+        #[cfg(test)]
+        command.env_remove("RUSTC").env_remove("BINDGEN");
         let output = command
             .args(arguments)
             .env("PATH", &self.path)

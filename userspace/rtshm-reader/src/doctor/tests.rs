@@ -32,7 +32,14 @@ impl Machine {
             .file("etc/passwd", "root:x:0:0::/root:/bin/sh\n")
             .file("asound.conf", "pcm.default { type hw card 0 }\n")
             .limits("0", "8388608");
-        for name in ["modinfo", "dkms", "pw-dump", "pactl"] {
+        for name in [
+            "modinfo",
+            "dkms",
+            "pw-dump",
+            "pactl",
+            "apt-get",
+            "apt-cache",
+        ] {
             machine.program(name, "exit 1");
         }
         machine
@@ -322,6 +329,8 @@ fn cards_have_users_and_counters() {
         );
     machine.expect("RtShm reader", Verdict::Ok, "rtshm-reader (pid 42)", "");
     machine.expect("RtShm player", Verdict::Ok, "pid 43", "");
+    machine.file("proc/42/comm", "\x1b[2J\n");
+    machine.expect("RtShm reader", Verdict::Ok, "\u{fffd}[2J (pid 42)", "");
     machine.expect(
         "RtShm counters",
         Verdict::Warn,

@@ -99,6 +99,9 @@ impl Levels {
                 let value = f64::from(f32::from_le_bytes(bytes));
                 // What is no number makes no sound.
                 let value = if value.is_nan() { 0.0 } else { value };
+                // Infinity has no decibels that JSON could say.
+                let most = f64::from(f32::MAX);
+                let value = value.clamp(-most, most);
                 (value, value.abs() >= 1.0)
             }),
         }

@@ -68,6 +68,10 @@ impl Screen {
     /// Takes the terminal over once more, after somebody else has had it.
     pub(super) fn take_back(&mut self) -> Result<()> {
         self.painting = Painting::new(self.painting.colour);
+        // Or it would be taken for raw still, whatever a shell has made of it.
+        if io::stdin().is_terminal() {
+            terminal::disable_raw_mode()?;
+        }
         take()
     }
 

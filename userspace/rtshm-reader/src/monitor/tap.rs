@@ -91,6 +91,7 @@ impl Tap {
             (Some(trouble), _) => Meters::Blind(trouble.clone()),
             (None, Some((levels, frames))) => Meters::Seen(levels, frames),
             // It has begun just now.
+            // CAST: At most 64.
             (None, None) => Meters::Seen(vec![Level::default(); stream.channels as usize], 0),
         }
     }

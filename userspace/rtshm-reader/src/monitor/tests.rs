@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::sys::signal::raise;
 use rtshm::{ClockRatio, Format, Holder, Info, SampleFormat, State, Status};
 
 use super::levels::Level;
@@ -115,6 +118,54 @@ fn json_has_its_documented_fields() {
     for name in ["peak_dbfs", "clipped_samples"] {
         assert!(blind[name].is_null(), "{name}");
     }
+}
+
+/// Null is silence; the greatest float is 20 log10(3.4028e38) = 770.64 dB.
+#[test]
+fn infinite_samples_are_not_silent_in_json() {
+    let mut format = Format::default();
+    format.sample_format = SampleFormat(14);
+    format.channels = 2;
+    let mut levels = levels::Levels::new(&format).unwrap();
+    for sample in [f32::INFINITY, f32::NEG_INFINITY] {
+        levels.add(&sample.to_le_bytes().repeat(2));
+    }
+    let (levels, frames) = levels.take();
+    let json = serde_json::to_value(playing(Meters::Seen(levels, frames))).unwrap();
+    let loud = serde_json::json!([770.64, 770.64]);
+    assert_eq!((&json["peak_dbfs"], &json["rms_dbfs"]), (&loud, &loud));
+}
+
+/// A pipe that takes no more.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (read, write) = nix::unistd::pipe().unwrap();
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&write, &[0; 4096]).is_ok() {}
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (read, write)
+}
+
+#[test]
+fn a_signal_ends_what_nobody_reads() {
+    let signals = Signals::take_over().unwrap();
+    let (read, write) = full_pipe();
+    raise(Signal::SIGTERM).unwrap();
+    assert!(!print("a line\n", &write, &signals).unwrap());
+    // Nobody is left: that is no error.
+    assert!(signals.next_number().is_some());
+    drop(read);
+    assert!(!print("a line\n", &write, &signals).unwrap());
+}
+
+#[test]
+fn lines_that_a_pipe_cannot_hold_are_printed_whole() {
+    let signals = Signals::take_over().unwrap();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    let line = "0123456789".repeat(20_000);
+    let reader = std::thread::spawn(|| std::io::read_to_string(std::fs::File::from(read)).unwrap());
+    assert!(print(&line, &write, &signals).unwrap());
+    drop(write);
+    assert!(reader.join().unwrap() == line);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use rtshm::{Consumer, Format};
 
-use super::{Phase, Player, NAP, TAIL};
+use super::{End, Phase, Player, NAP, TAIL};
 use crate::clock::{frames_to_nanos, SECOND};
 use crate::sink::{Broken, OpenError, Opener, Setup, Sink};
 use crate::table;
@@ -42,7 +42,7 @@ impl<O: Opener> Player<O> {
             anyhow::bail!("the stream has no format: reinstall the rtshm module and this program");
         };
         let reopens = std::mem::take(&mut self.reopening);
-        if reopens {
+        if std::mem::take(&mut self.outdated) {
             self.opener.forget();
         }
         match self.opener.open(&format) {
@@ -59,7 +59,9 @@ impl<O: Opener> Player<O> {
                     ahead * 1000 / SECOND
                 ));
                 self.summary.format_out = Some(setup.clone());
-                self.late = reopens || matches!(self.phase, Phase::Lost { .. });
+                // At the end there is nothing that would stay late.
+                let goes_on = !matches!(self.end, End::At(_));
+                self.late = reopens && goes_on || matches!(self.phase, Phase::Lost { .. });
                 self.sink = Some(Open { sink, format });
                 self.open_pace(&format, consumer);
                 self.phase = Phase::Filling { filled: 0 };

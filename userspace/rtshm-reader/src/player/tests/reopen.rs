@@ -145,3 +145,63 @@ fn once_ends_with_the_first_stream_all_the_same() {
         assert_eq!(world.card.borrow().opened, 2);
     }
 }
+
+#[test]
+fn what_is_opened_next_is_by_the_new_configuration() {
+    let mut world = World::new(false);
+    world.step();
+    world.player.reopen(world.now);
+    world.start();
+    world.run(300);
+    assert_eq!(world.card.borrow().forgotten, 1);
+    world.change(State::Stop);
+    world.start_with(44_100);
+    world.run(20);
+    // The first format makes room for the second.
+    assert!(matches!(world.player.phase, Phase::Changing { .. }));
+    world.player.reopen(world.now);
+    world.run(500);
+    assert_eq!(world.card.borrow().opened, 2);
+    assert_eq!(world.card.borrow().forgotten, 2);
+    assert_eq!(world.summary().discarded_frames, 0);
+}
+
+#[test]
+fn the_end_leaves_out_nothing_that_was_due() {
+    let mut world = World::new(false);
+    world.start();
+    world.run(500);
+    world.player.reopen(world.now);
+    world.step();
+    world.run(50);
+    assert!(matches!(world.player.phase, Phase::Changing { .. }));
+    world.player.finish(world.now);
+    world.step();
+    world.run(1500);
+    assert_eq!(world.wait, Wait::Done);
+    assert_eq!(world.card.borrow().opened, 2);
+    let summary = world.summary();
+    assert_eq!(summary.frames_in, 550 * TICK);
+    let accounted = summary.frames_out + summary.discarded_frames;
+    assert_eq!(summary.frames_in, accounted);
+    let sound: Vec<f32> = world.heard().into_iter().filter(|s| *s != 0.0).collect();
+    assert_same(&sound, &frames(0, 550 * TICK));
+}
+
+#[test]
+fn the_end_comes_also_where_the_card_does_not_come_back() {
+    let mut world = World::new(false);
+    world.start();
+    world.run(500);
+    world.player.reopen(world.now);
+    world.step();
+    world.card.borrow_mut().absent = true;
+    world.run(50);
+    world.player.finish(world.now);
+    world.step();
+    world.run(1500);
+    assert_eq!(world.wait, Wait::Done);
+    let summary = world.summary();
+    let accounted = summary.frames_out + summary.discarded_frames;
+    assert_eq!((summary.frames_in, accounted), (550 * TICK, 550 * TICK));
+}
