@@ -50,10 +50,9 @@ apt_layer() {
 	rm -rf "$dir".work "$dir".root
 }
 
-# A mirror that does not have it is told apart.
 old_dkms_layer() {
 	apt_layer "$1" "$layers/tools" "$layers/headers" -- "$kernel_base_suite" "$old_dkms_suite" -- \
-		"apt-get install --allow-downgrades dkms/$old_dkms_suite" || : > "$1/unavailable"
+		"apt-get install --allow-downgrades dkms/$old_dkms_suite"
 }
 
 # layer NAME TEXT STAMP COMMAND [ARG...]: run COMMAND with a directory and ARG..., unless
