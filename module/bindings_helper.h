@@ -12,5 +12,6 @@
 #include <sound/pcm.h>
 #include <sound/tlv.h>
 
+#include "compat.h"
 #include "shim.h"
 #include "trace_rtshm.h"

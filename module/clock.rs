@@ -131,18 +131,10 @@ impl Clock {
 
     /// Nanoseconds that the card takes for `way`, rounded down, and whether that is exact.
     fn time_for(&self, way: Fixed) -> (u64, bool) {
-        // `way / rate` by long division, 12 bits at a time so that it fits: `rest < rate < 2^52`. A
-        // stream may have run for days since its anchor, and then `way` is more than 64 bits: 96.
-        let mut digits = way << 32;
-        let (mut seconds, mut rest) = (Fixed::MIN, 0u64);
-        for _ in 0..8 {
-            // CAST: 12 bits.
-            let scaled = rest << 12 | (digits >> 116) as u64;
-            digits <<= 12;
-            seconds = seconds << 12 | Fixed::from(scaled / self.rate.0);
-            rest = scaled % self.rate.0;
-        }
-        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        let (seconds, mut rest) = match u64::try_from(way) {
+            Ok(way) => (way / self.rate.0, way % self.rate.0),
+            Err(_) => self.divide(way),
+        };
         // `rest * 10^9 / rate`, by thousands so that it fits: `rest < rate < 2^52`.
         let mut nanos = 0u64;
         for _ in 0..3 {
@@ -152,6 +144,23 @@ impl Clock {
         }
         let time = seconds.saturating_mul(NANOS_PER_SEC).saturating_add(nanos);
         (time, rest == 0)
+    }
+
+    /// `way / rate` and what is left, for a way that does not fit into 64 bits: a stream may have run
+    /// for days since its anchor, and then it has up to 96.
+    #[cold]
+    fn divide(&self, way: Fixed) -> (u64, u64) {
+        // Long division, 12 bits at a time so that it fits: `rest < rate < 2^52`.
+        let mut digits = way << 32;
+        let (mut seconds, mut rest) = (Fixed::MIN, 0u64);
+        for _ in 0..8 {
+            // CAST: 12 bits.
+            let scaled = rest << 12 | (digits >> 116) as u64;
+            digits <<= 12;
+            seconds = seconds << 12 | Fixed::from(scaled / self.rate.0);
+            rest = scaled % self.rate.0;
+        }
+        (u64::try_from(seconds).unwrap_or(u64::MAX), rest)
     }
 
     fn fixed_at(&self, time: u64) -> Fixed {

@@ -5,12 +5,10 @@
 
 use kernel::{
     new_mutex,
-    new_spinlock_irq,
     prelude::*,
     sync::{
         Arc,
-        Mutex,
-        SpinLockIrq, //
+        Mutex, //
     }, //
 };
 
@@ -23,6 +21,14 @@ use crate::{
             SampleFormat, //
         },
         sys, //
+    },
+    compat::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
+    delivery::{
+        Delivery,
+        Mode, //
     },
     outlet::Outlet,
     steering::Steering,
@@ -126,7 +132,7 @@ impl Monitor {
     pub fn join(&self) -> Result {
         let mut recorders = self.recorders.lock();
         if *recorders == 0 {
-            let storage = VVec::zeroed(TAP_BYTES, GFP_KERNEL)?;
+            let storage = VVec::from_elem(0, TAP_BYTES, GFP_KERNEL)?;
             let before = self.with_tap(|tap| tap.listen(storage));
             // Memory is given back outside of the lock.
             drop(before);
@@ -152,6 +158,7 @@ impl Monitor {
 pub struct Endpoint {
     outlet: Arc<Outlet>,
     steering: Arc<Steering>,
+    delivery: Arc<Delivery>,
     monitor: Arc<Monitor>,
     /// Most frames in a chunk.
     chunk_frames: u32,
@@ -159,15 +166,21 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// The endpoint that feeds `outlet` in chunks of at most `chunk_frames` frames, at the speed that
-    /// `steering` gives.
+    /// `steering` gives, delivered as `delivery` says.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn new(outlet: Arc<Outlet>, steering: Arc<Steering>, chunk_frames: u32) -> Result<Self> {
+    pub fn new(
+        outlet: Arc<Outlet>,
+        steering: Arc<Steering>,
+        delivery: Arc<Delivery>,
+        chunk_frames: u32,
+    ) -> Result<Self> {
         Ok(Self {
             outlet,
             steering,
+            delivery,
             monitor: Monitor::new()?,
             chunk_frames,
         })
@@ -181,6 +194,11 @@ impl Endpoint {
     /// Who steers the clock.
     pub fn steering(&self) -> &Steering {
         &self.steering
+    }
+
+    /// How chunks are delivered to whoever opens the card now.
+    pub fn delivery(&self) -> Mode {
+        self.delivery.mode()
     }
 
     /// Where recorders record from.

@@ -3,10 +3,13 @@
 //! What goes into the ring: the stream as an ordered sequence of records.
 //!
 //! Every frame that the card consumed ends in exactly one `AUDIO` or `LOST` record, in order. The
-//! producer never waits: what does not fit is counted and told as soon as it fits.
+//! producer never waits: what does not fit is counted and told as soon as it fits. Frames may be sent
+//! ahead of the card, where they fit.
 //!
 //! Pure but for the ring's memory behind [`Writer`], tested on the host.
 
+#[path = "feed/ahead.rs"]
+mod ahead;
 #[path = "feed/queries.rs"]
 mod queries;
 #[path = "feed/records.rs"]
@@ -71,7 +74,8 @@ pub struct News {
 ///
 /// # Invariants
 ///
-/// While a chunk is open nothing is owed, so that nothing else takes its reservation.
+/// - While a chunk is open nothing is owed, so that nothing else takes its reservation.
+/// - `sent` is not behind `position`, and where it is ahead no chunk is open and there is a consumer.
 pub struct Feed {
     /// The card's index, for traces.
     card: u32,
@@ -82,6 +86,8 @@ pub struct Feed {
     state: Option<State>,
     /// Frames that the card has consumed since the stream was prepared.
     position: u64,
+    /// Frames up to here are in `AUDIO` and `LOST` records, or nobody was to have them.
+    sent: u64,
     volume: Volume,
     /// The speed of the card's clock; see `abi::layout::ProducerPage::clock_ratio`.
     clock_ratio: u64,
@@ -102,6 +108,7 @@ impl Feed {
             format: Format::default(),
             state: None,
             position: 0,
+            sent: 0,
             volume: Volume {
                 gain: record::GAIN_MAX,
                 on: 1,
@@ -134,6 +141,8 @@ impl Feed {
         self.backlog.clear();
         self.joining = None;
         self.news = None;
+        // The next consumer begins with what the card plays.
+        self.sent = self.position;
     }
 
     /// Takes note that the application has prepared a stream of this format, at position 0.
@@ -141,6 +150,7 @@ impl Feed {
         self.end_chunk();
         self.format = format;
         self.position = 0;
+        self.sent = 0;
         self.publish_page();
     }
 
@@ -151,7 +161,11 @@ impl Feed {
         self.state = Some(state);
         trace::state(self.card, state.as_raw(), self.position, time);
         match state {
-            State::Start => self.totals.streams = self.totals.streams.wrapping_add(1),
+            State::Start => {
+                self.totals.streams = self.totals.streams.wrapping_add(1);
+                // What went ahead after a start that ALSA has taken back was never played.
+                self.sent = self.position;
+            }
             State::Xrun => self.totals.xruns = self.totals.xruns.wrapping_add(1),
             _ => {}
         }
@@ -201,9 +215,9 @@ impl Feed {
         self.publish_page();
     }
 
-    /// Takes the next `count` frames that the card has consumed; `left` of them, at least `count`,
-    /// remain to the end of the chunk. `time` gives the nanosecond at which a position is due, and
-    /// `convert` writes `count * channels` samples, as float32 bit patterns.
+    /// Takes the next `count` frames that the card has consumed, none of them sent ahead; `left` of
+    /// them, at least `count`, remain to the end of the chunk. `time` gives the nanosecond at which a
+    /// position is due, and `convert` writes `count * channels` samples, as float32 bit patterns.
     pub fn audio(
         &mut self,
         count: u32,
@@ -254,15 +268,16 @@ impl Feed {
 
     /// Moves on by `count` frames; returns the position of the first if a consumer is to have them.
     fn consume(&mut self, count: u64, time: &impl Fn(u64) -> u64) -> Option<u64> {
-        let position = self.position;
+        let position = self.sent;
         let has_begun = match self.joining {
             Some(since) => time(position) >= since,
             None => true,
         };
-        if has_begun && count != 0 {
+        if has_begun && count != 0 && self.joining.is_some() {
             self.join(time(position));
         }
-        self.position = position.wrapping_add(count);
+        self.sent = position.wrapping_add(count);
+        self.position = self.position.wrapping_add(count);
         (has_begun && count != 0 && self.writer.is_some()).then_some(position)
     }
 

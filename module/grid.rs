@@ -7,6 +7,9 @@
 
 use core::num::NonZeroU32;
 
+/// Most chunks that the card consumes at a time where they were sent ahead.
+const CHUNKS_MOST: u32 = 4;
+
 /// The division of a stream into chunks.
 #[derive(Clone, Copy)]
 pub struct Grid {
@@ -32,6 +35,14 @@ impl Grid {
         self.chunk.get()
     }
 
+    /// Most frames from one time at which something is to be done to the next, if what is queued is
+    /// sent ahead.
+    pub fn most_ahead(&self) -> u32 {
+        self.period
+            .get()
+            .min(self.chunk.get().saturating_mul(CHUNKS_MOST))
+    }
+
     /// Frames from `position` to the end of its chunk, at least 1.
     pub fn left(&self, position: u64) -> u32 {
         let period = u64::from(self.period.get());
@@ -39,6 +50,25 @@ impl Grid {
         let into = (position % period) as u32;
         let to_chunk_end = self.chunk.get().wrapping_sub(into % self.chunk);
         to_chunk_end.min(self.period.get().wrapping_sub(into))
+    }
+
+    /// Frames from `position` to where something is to be done next if all that is queued has been
+    /// sent ahead: to the end of the period or, where the stream ends with what is `queued`, to the
+    /// end of the chunk with the last frame of that. At least 1, and four chunks at most, which always
+    /// fit into the ring: a consumer may come meanwhile that has nothing of what was sent.
+    pub fn sent_ahead(&self, position: u64, queued: Option<u64>) -> u64 {
+        let period = u64::from(self.period.get());
+        let to_period_end = period
+            .wrapping_sub(position % period)
+            .min(self.most_ahead().into());
+        let Some(queued) = queued else {
+            return to_period_end;
+        };
+        let before_last = queued.saturating_sub(1);
+        let last = position.wrapping_add(before_last);
+        before_last
+            .saturating_add(self.left(last).into())
+            .min(to_period_end)
     }
 }
 

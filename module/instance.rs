@@ -4,12 +4,7 @@
 
 use kernel::{
     c_str,
-    device::{
-        Bound,
-        Device, //
-    },
     faux,
-    module::this_module,
     prelude::*,
     sync::Arc, //
 };
@@ -27,6 +22,11 @@ use crate::{
         pcm,
         sys, //
     },
+    compat::{
+        device_of,
+        this_module, //
+    },
+    delivery::Delivery,
     endpoint::Endpoint,
     misc::Registration,
     mixer,
@@ -42,8 +42,7 @@ use crate::{
     player::Player,
     proc,
     recorder::Recorder,
-    steering::Steering,
-    LocalModule, //
+    steering::Steering, //
 };
 
 /// The names of the instance with this suffix. Desktops show the short one, so that it tells the
@@ -117,11 +116,10 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
     let &(name, ref names) = NAMES.get(number).ok_or(EINVAL)?;
     // Not a platform device: udev would call that one built-in.
     let parent = faux::Registration::new(name, None)?;
-    let device: &Device<Bound> = parent.as_ref().as_ref();
     let index = params.card_index(number);
-    let mut card = NewCard::new(device, index, names, this_module::<LocalModule>())?;
+    let mut card = NewCard::new(device_of(&parent), index, names, this_module())?;
     let outlet = Outlet::new(params.capacity, card.index())?;
-    add_devices(&mut card, &outlet, params.chunk_frames)?;
+    add_devices(&mut card, &outlet, params)?;
     let card = card.register()?;
 
     let geometry = outlet.geometry();
@@ -142,15 +140,21 @@ fn assemble(params: &Params, number: usize) -> Result<(&'static CStr, faux::Regi
 }
 
 /// Adds the PCM device, the mixer, and files that tell of them.
-fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, chunk_frames: u32) -> Result {
+fn add_devices(card: &mut NewCard, outlet: &Arc<Outlet>, params: &Params) -> Result {
     let steering = Arc::new(Steering::new(), GFP_KERNEL)?;
+    let delivery = Arc::new(Delivery::new(params.delivery), GFP_KERNEL)?;
     let names = pcm::Names {
         id: c"RtShm",
         name: c"RtShm",
     };
-    let endpoint = Endpoint::new(outlet.clone(), steering.clone(), chunk_frames)?;
+    let endpoint = Endpoint::new(
+        outlet.clone(),
+        steering.clone(),
+        delivery.clone(),
+        params.chunk_frames,
+    )?;
     pcm::add::<Player, Recorder>(card, 0, &names, RECORDERS, endpoint)?;
-    mixer::add(card, outlet, &steering)?;
+    mixer::add(card, outlet, &steering, &delivery)?;
     proc::add_files(card, outlet, &steering)
 }
 

@@ -33,6 +33,8 @@ use kernel::{
     }, //
 };
 
+use crate::compat::this_module;
+
 /// A [`MiscDevice`] with the rest.
 pub trait PollDevice: MiscDevice {
     /// What belongs to a device rather than to an open file of it.
@@ -121,6 +123,8 @@ impl<T: PollDevice> Table<T> {
         let base = MiscDeviceOptions { name: c"" }.into_raw::<T>();
         // SAFETY: `into_raw` points to a table that lives for ever.
         let mut fops = unsafe { *base.fops };
+        // Linux 7.2 leaves it out, and the module could go with files open.
+        fops.owner = this_module().as_ptr();
         fops.poll = Some(Self::poll);
         fops
     };

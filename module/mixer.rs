@@ -21,6 +21,11 @@ use crate::{
         sys,
         timer, //
     },
+    delivery::{
+        Delivery,
+        Mode,
+        MODES, //
+    },
     outlet::Outlet,
     steering::{
         Steering,
@@ -34,11 +39,17 @@ use crate::{
 /// # Errors
 ///
 /// As [`control::add`].
-pub fn add(card: &mut NewCard, outlet: &Arc<Outlet>, steering: &Arc<Steering>) -> Result {
+pub fn add(
+    card: &mut NewCard,
+    outlet: &Arc<Outlet>,
+    steering: &Arc<Steering>,
+    delivery: &Arc<Delivery>,
+) -> Result {
     control::add(card, Volume(outlet.clone()))?;
     control::add(card, Switch(outlet.clone()))?;
     control::add(card, Pitch(steering.clone()))?;
-    control::add(card, ClockSource(steering.clone()))
+    control::add(card, ClockSource(steering.clone()))?;
+    control::add(card, DeliveryMode(delivery.clone()))
 }
 
 /// The volume: the consumer is told, and the samples stay as they are.
@@ -142,5 +153,23 @@ impl Control for ClockSource {
 
     fn set(&self, value: i32) -> bool {
         self.0.set_source(value.unsigned_abs())
+    }
+}
+
+/// When chunks go out, from the next time on that an application opens the card.
+struct DeliveryMode(Arc<Delivery>);
+
+impl Control for DeliveryMode {
+    const NAME: &'static CStr = c"Delivery";
+    const INTERFACE: Interface = Interface::Pcm;
+    const VALUES: Values = Values::Enumerated(MODES);
+
+    fn get(&self) -> i32 {
+        // CAST: An index.
+        self.0.mode() as i32
+    }
+
+    fn set(&self, value: i32) -> bool {
+        Mode::from_number(value.unsigned_abs()).is_some_and(|mode| self.0.set(mode))
     }
 }

@@ -64,6 +64,16 @@ use crate::{
 const INFO: u32 = _IOR::<Info>(ioctl::MAGIC as u32, ioctl::INFO as u32);
 const STATUS: u32 = _IOR::<Status>(ioctl::MAGIC as u32, ioctl::STATUS as u32);
 
+/// Whether the module is loaded. Until then no node can be opened: where one of several cannot be
+/// had, the kernel frees the module whoever has a file of it open.
+static IS_LOADED: AtomicFlag = AtomicFlag::new(false);
+
+/// Has nodes be opened from now on: nothing can fail any more.
+pub fn announce() {
+    // ORDERING: Relaxed; who does not see it tries again.
+    IS_LOADED.store(true, Relaxed);
+}
+
 /// What stands behind a node.
 pub struct Node {
     outlet: Arc<Outlet>,
@@ -98,6 +108,10 @@ impl MiscDevice for Handle {
     type Ptr = KBox<Self>;
 
     fn open(file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        // ORDERING: Relaxed; nothing is published by it. Partner: the store in `announce`.
+        if !IS_LOADED.load(Relaxed) {
+            return Err(EAGAIN);
+        }
         let node = Registration::data(misc);
         // ORDERING: Relaxed; who does not see it yet will be told by `poll()`.
         if node.is_removed.load(Relaxed) {

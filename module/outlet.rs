@@ -14,7 +14,6 @@ use kernel::{
     fs::File,
     new_mutex,
     new_poll_condvar,
-    new_spinlock_irq,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -23,8 +22,7 @@ use kernel::{
             PollTable, //
         },
         Arc,
-        Mutex,
-        SpinLockIrq, //
+        Mutex, //
     },
     task::Pid, //
 };
@@ -46,6 +44,10 @@ use crate::{
         wake::Gate, //
     },
     alsa::timer,
+    compat::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
     feed::{
         Feed,
         Totals, //

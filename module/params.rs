@@ -9,6 +9,8 @@ use crate::{
         CAPACITY_MAX,
         CAPACITY_MIN, //
     },
+    compat::value,
+    delivery::Mode,
     module_parameters, //
 };
 
@@ -25,13 +27,15 @@ const INDEX_MAX: i32 = 31;
 pub struct Params {
     /// How many cards to make.
     pub devices: usize,
-    /// ALSA's index of the first card, with those of the others behind it; negative for any that are
-    /// free.
+    /// ALSA's index of the first card, with those of the others behind it; negative for free ones, of
+    /// which bit n allows n, as ALSA has it: -1 for any, -2 for any but 0.
     index: i32,
     /// Bytes in the ring.
     pub capacity: u64,
     /// Most frames in a chunk.
     pub chunk_frames: u32,
+    /// How chunks are delivered unless the mixer says otherwise.
+    pub delivery: Mode,
 }
 
 impl Params {
@@ -41,12 +45,15 @@ impl Params {
     ///
     /// `EINVAL`, with a line in the log, for a value out of range.
     pub fn read() -> Result<Self> {
-        let devices = module_parameters::devices.value();
-        let index = module_parameters::index.value();
-        let ring_kib = module_parameters::ring_kib.value();
-        let chunk_frames = module_parameters::chunk_frames.value();
-        if !(-1..=INDEX_MAX).contains(&index) {
-            pr_err!("index={index} is no card: use 0 to {INDEX_MAX}, or -1 for any\n");
+        let devices: u32 = value(module_parameters::devices.value());
+        let index: i32 = value(module_parameters::index.value());
+        let ring_kib: u32 = value(module_parameters::ring_kib.value());
+        let chunk_frames: u32 = value(module_parameters::chunk_frames.value());
+        let eager: u32 = value(module_parameters::eager.value());
+        if index > INDEX_MAX {
+            pr_err!(
+                "index={index} is no card: use 0 to {INDEX_MAX}, -1 for any, -2 for any but 0\n"
+            );
             return Err(EINVAL);
         }
         // CAST: Widening.
@@ -72,21 +79,27 @@ impl Params {
             pr_err!("chunk_frames={chunk_frames} is no chunk: use {min} to {max}\n");
             return Err(EINVAL);
         }
+        let Some(delivery) = Mode::from_number(eager) else {
+            pr_err!("eager={eager} is no way to deliver: use 0 or 1\n");
+            return Err(EINVAL);
+        };
         Ok(Self {
             devices: count,
             index,
             capacity,
             chunk_frames,
+            delivery,
         })
     }
-    /// The index of the card of instance `number`, negative for any that is free.
+
+    /// The index of the card of instance `number`; negative for free ones, see [`Params::index`].
     pub fn card_index(&self, number: usize) -> i32 {
         match self.index {
             0.. => {
                 // CAST: Below `DEVICES_MAX`.
                 self.index.wrapping_add(number as i32)
             }
-            any => any,
+            allowed => allowed,
         }
     }
 }

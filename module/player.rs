@@ -8,16 +8,23 @@
 //! may reuse its place at once.
 //!
 //! A chunk goes out when the clock has passed its last frame. The timer is set to that time, or to
-//! the end of what is queued where the stream drains.
+//! the end of what is queued where the stream drains. Where delivery is eager, chunks go out ahead of
+//! the clock, which does all else as ever; see `ahead.rs`.
+
+mod ahead;
 
 use core::num::NonZeroU64;
 
 use kernel::prelude::*;
 
+use self::ahead::Rest;
 use crate::{
-    abi::record::{
-        Format,
-        State, //
+    abi::{
+        plain::IntoBytes,
+        record::{
+            Format,
+            State, //
+        }, //
     },
     alsa::{
         area::Area,
@@ -39,6 +46,7 @@ use crate::{
         Rate,
         Speed, //
     },
+    delivery::Mode,
     endpoint::{
         self,
         Endpoint,
@@ -53,6 +61,7 @@ use crate::{
 
 /// What an open substream keeps.
 pub struct Player {
+    delivery: Mode,
     /// While it plays.
     clock: Option<Clock>,
     grid: Grid,
@@ -63,17 +72,24 @@ pub struct Player {
     period_end: u64,
     /// Whether the consumer knows that the stream drains.
     drain_told: bool,
+    /// What is queued and not sent ahead of the clock.
+    rest: Rest,
+    /// When the next tick is to be.
+    deadline: u64,
 }
 
 impl Player {
-    fn new(grid: Grid, period_frames: u32) -> Self {
+    fn new(delivery: Mode, grid: Grid, period_frames: u32) -> Self {
         Self {
+            delivery,
             clock: None,
             grid,
             position: 0,
             pointer: Pointer::default(),
             period_end: period_frames.into(),
             drain_told: false,
+            rest: Rest::Waits,
+            deadline: 0,
         }
     }
 }
@@ -88,8 +104,17 @@ impl Stream for Player {
         ..HARDWARE
     };
 
-    fn open(_device: &Endpoint) -> Result<Self> {
-        Ok(Self::new(Grid::default(), 0))
+    const ACKS: bool = true;
+
+    fn open(device: &Endpoint) -> Result<Self> {
+        Ok(Self::new(device.delivery(), Grid::default(), 0))
+    }
+
+    fn info(&self) -> u32 {
+        match self.delivery {
+            Mode::Clocked => 0,
+            Mode::Eager => sys::SNDRV_PCM_INFO_SYNC_APPLPTR | sys::SNDRV_PCM_INFO_NO_REWINDS,
+        }
     }
 
     fn close(device: &Endpoint) {
@@ -120,7 +145,8 @@ impl Stream for Player {
                 reserved: [0; 2],
             });
         });
-        *stream.state() = Self::new(grid, config.period_frames.get());
+        let delivery = stream.state().delivery;
+        *stream.state() = Self::new(delivery, grid, config.period_frames.get());
         Ok(())
     }
 
@@ -129,13 +155,15 @@ impl Stream for Player {
         match what {
             Trigger::Start => {
                 stream.run(now, State::Start);
+                stream.send_ahead();
                 // A stream that drains from the start is told so only by its state, and that comes
                 // later under this same lock.
-                stream.set_timer(now);
+                stream.set_tick(now);
             }
             Trigger::PauseRelease | Trigger::Resume => {
                 stream.run(now, State::Resume);
-                stream.set_deadline(now);
+                stream.send_ahead();
+                stream.set_deadline();
             }
             Trigger::PausePush => stream.halt(now, State::Pause),
             Trigger::Suspend => stream.halt(now, State::Suspend),
@@ -144,7 +172,7 @@ impl Stream for Player {
             Trigger::Drain => {
                 stream.tell_drain(now);
                 // Maybe all is played.
-                stream.set_timer(now);
+                stream.set_tick(now);
             }
         }
         Ok(())
@@ -160,6 +188,16 @@ impl Stream for Player {
         pointer.tell(*position, buffer) as usize
     }
 
+    fn ack(stream: &mut Locked<'_, Self>) {
+        let state = stream.state();
+        if state.delivery == Mode::Eager && state.clock.is_some() {
+            let now = timer::now();
+            stream.advance(now);
+            stream.send_ahead();
+            stream.hasten();
+        }
+    }
+
     fn tick(stream: &mut Locked<'_, Self>) {
         if stream.state().clock.is_none() {
             return;
@@ -168,6 +206,7 @@ impl Stream for Player {
         stream.tell_drain(now);
         stream.advance(now);
         stream.steer(now);
+        stream.send_ahead();
         let is_over = stream.is_over();
         let state = stream.state();
         if state.position >= state.period_end || is_over {
@@ -180,12 +219,16 @@ impl Stream for Player {
         // ALSA looks only where the pointer has moved, and believes any pointer of the application's.
         if stream.is_over() {
             stream.end();
+            // It refuses where a linked stream cannot be stopped.
+            if stream.state().clock.is_some() {
+                stream.halt(now, State::Stop);
+            }
         }
         let period = NonZeroU64::from(stream.config().period_frames);
         let state = stream.state();
         let into = state.position % period;
         state.period_end = state.position.wrapping_sub(into).wrapping_add(period.get());
-        stream.set_deadline(now);
+        stream.set_deadline();
     }
 }
 
@@ -197,12 +240,13 @@ impl Locked<'_, Player> {
         let position = self.state().position;
         let clock = Clock::start(now, position, Rate::new(layout.rate, speed));
         self.state().clock = Some(clock);
-        // Chunks are consumed when they are complete, and the timer may be a little late.
-        let lag = self
-            .state()
-            .grid
-            .chunk_frames()
-            .saturating_add(layout.rate / 500);
+        // The timer may be a little late.
+        let Player { delivery, grid, .. } = *self.state();
+        let at_once = match delivery {
+            Mode::Clocked => grid.chunk_frames(),
+            Mode::Eager => grid.most_ahead(),
+        };
+        let lag = at_once.saturating_add(layout.rate / 500);
         let frames = endpoint::frames(layout);
         self.device()
             .monitor()
@@ -213,6 +257,9 @@ impl Locked<'_, Player> {
 
     /// Has the clock stand still.
     fn halt(&mut self, now: u64, state: State) {
+        if self.state().clock.is_none() {
+            return;
+        }
         self.advance(now);
         self.state().clock = None;
         self.unset_timer();
@@ -301,6 +348,10 @@ impl Locked<'_, Player> {
         self.record(position, due, gone, format);
         let area = self.area();
         self.device().outlet().with_feed(|feed| {
+            let passed = feed.pass(due);
+            position = position.wrapping_add(passed);
+            due = due.wrapping_sub(passed);
+            let gone = gone.saturating_sub(passed);
             feed.skip(gone, |position| clock.time_of(position));
             position = position.wrapping_add(gone);
             due = due.wrapping_sub(gone);
@@ -320,8 +371,7 @@ impl Locked<'_, Player> {
     /// Leaves `due` frames from `position` on to the recorders, the first `gone` of which are silent.
     fn record(&self, position: u64, due: u64, gone: u64, format: SampleFormat) {
         let area = self.area();
-        // CAST: Widening.
-        let frame = area.frame_bytes() as u64;
+        let frame = NonZeroU64::from(self.config().layout.frame_bytes()).get();
         let (gone, rest) = (
             gone.wrapping_mul(frame),
             due.wrapping_sub(gone).wrapping_mul(frame),
@@ -329,26 +379,53 @@ impl Locked<'_, Player> {
         let start = position.wrapping_mul(frame).wrapping_add(gone);
         self.device().monitor().with_tap(|tap| {
             tap.push(gone, |_, place| place.fill(format.silence()));
-            tap.push(rest, |done, place| {
-                area.read(start.wrapping_add(done), place)
+            tap.push(rest, |done, place| match area.is_empty() {
+                true => place.fill(format.silence()),
+                false => area.read(start.wrapping_add(done), place),
             });
         });
     }
 
-    /// Sets the timer to the next time, after `now`, at which something is to be done.
-    fn set_deadline(&mut self, now: u64) {
+    /// Sets the timer to the next time at which something is to be done.
+    fn set_deadline(&mut self) {
+        if let Some(time) = self.deadline() {
+            self.set_tick(time);
+        }
+    }
+
+    /// As [`set_deadline`](Self::set_deadline), where that is sooner than what the timer is set to.
+    fn hasten(&mut self) {
+        let before = self.state().deadline;
+        if let Some(time) = self.deadline().filter(|&time| time < before) {
+            self.set_tick(time);
+        }
+    }
+
+    fn set_tick(&mut self, time: u64) {
+        self.state().deadline = time;
+        self.set_timer(time);
+    }
+
+    /// The next time at which something is to be done.
+    fn deadline(&mut self) -> Option<u64> {
         let draining = self.is_draining();
+        let ends_when_empty = self.ends_when_empty();
         let left = self.left();
         let state = self.state();
-        let Some(clock) = state.clock else {
-            return;
+        let clock = state.clock?;
+        // From now on, whatever the last tick has taken.
+        let soonest = timer::now().saturating_add(TICK_MIN);
+        let (grid, position) = (state.grid, state.position);
+        let mut ahead = match state.rest {
+            Rest::Waits => u64::from(grid.left(position)),
+            Rest::Nothing => grid.sent_ahead(position, ends_when_empty.then_some(left)),
+            Rest::More => return Some(soonest),
         };
-        let mut ahead = u64::from(state.grid.left(state.position));
         if draining {
             ahead = ahead.min(left);
         }
-        let time = clock.time_of(state.position.wrapping_add(ahead));
-        self.set_timer(time.max(now.saturating_add(TICK_MIN)));
+        let time = clock.time_of(position.wrapping_add(ahead));
+        Some(time.max(soonest))
     }
 }
 
@@ -361,8 +438,13 @@ fn end_suspended(device: &Endpoint) {
     });
 }
 
-/// Converts the samples from frame `first` on to float32, as bit patterns, as many as fit into `out`.
+/// Converts the samples from frame `first` on to float32, as bit patterns, so many as `out` has.
+/// Where there is no buffer they are silent.
 fn convert(format: SampleFormat, area: &Area<'_>, first: usize, out: &mut [u32]) {
+    if area.is_empty() {
+        out.fill(0);
+        return;
+    }
     match format {
         SampleFormat::U8 => area.convert(first, out, sample::u8_to_f32),
         SampleFormat::S16_LE => area.convert(first, out, |word| {
@@ -379,6 +461,13 @@ fn convert(format: SampleFormat, area: &Area<'_>, first: usize, out: &mut [u32])
             // CAST: The same bits.
             sample::s32_to_f32(u32::from_le(word) as i32)
         }),
-        _ => area.convert(first, out, u32::from_le),
+        _ => {
+            // CAST: Widening.
+            let offset = first.wrapping_mul(area.frame_bytes()) as u64;
+            area.read(offset, out.as_mut_bytes());
+            for sample in out {
+                *sample = u32::from_le(*sample);
+            }
+        }
     }
 }

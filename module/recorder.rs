@@ -197,7 +197,7 @@ impl Locked<'_, Recorder> {
         self.state().cursor = Some(cursor);
         // What is due and not there comes with the player's next tick.
         let wait = if time <= now { LATE } else { TICK_MIN };
-        let earliest = now.saturating_add(wait);
+        let earliest = timer::now().saturating_add(wait);
         self.set_timer(time.min(earliest.saturating_add(TICK_MAX)).max(earliest));
     }
 }

@@ -21,6 +21,8 @@ pub mod abi;
 pub mod alsa;
 pub mod backlog;
 pub mod clock;
+pub mod compat;
+pub mod delivery;
 pub mod endpoint;
 pub mod feed;
 pub mod grid;
@@ -53,7 +55,7 @@ module! {
         },
         index: i32 {
             default: -1,
-            description: "ALSA index of the first card, the others follow; -1 for free ones",
+            description: "ALSA index of the first card, the others follow; -1 for free ones, -2 for free ones but 0",
         },
         ring_kib: u32 {
             default: 1024,
@@ -62,6 +64,10 @@ module! {
         chunk_frames: u32 {
             default: 256,
             description: "Most frames in a chunk, 16 to 4096",
+        },
+        eager: u32 {
+            default: 0,
+            description: "1 to have chunks go out when the application commits them, 0 when they are due",
         },
     },
 }
@@ -81,6 +87,7 @@ impl kernel::Module for RtShm {
             let instance = KBox::pin_init(Instance::new(&params, number), GFP_KERNEL)?;
             *place = Some(instance);
         }
+        node::announce();
         Ok(Self {
             _instances: instances,
         })

@@ -7,14 +7,11 @@
 //! methods, so that a wrong one cannot be written by accident.
 
 #[cfg(MODULE)]
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    },
-    barrier, //
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
 };
 
 #[cfg(not(any(MODULE, loom)))]
@@ -109,7 +106,7 @@ atomic!(
 pub fn full_fence() {
     // ORDERING: `smp_mb()` in the module, `SeqCst` elsewhere; the partner is at each call.
     #[cfg(MODULE)]
-    barrier::smp_mb(barrier::Full);
+    crate::compat::smp_mb();
     #[cfg(not(MODULE))]
     model::fence(Ordering::SeqCst);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
-//! `rtshm.h` and the Rust sources say the same, to a C11 and to a C++17 compiler.
+//! `rtshm.h`, the Rust sources and the drawings say the same, the first two to a C11 and to a C++17
+//! compiler and to rustc.
 //!
 //! A program that includes the header prints what the compiler makes of it; that is compared with
 //! what rustc makes of the sources. So that nothing can be forgotten, the names to compare come
@@ -19,6 +20,7 @@ use rtshm_abi::{
         self,
         ConsumerPage,
         Counters,
+        Geometry,
         ProducerPage,
         Stream, //
     },
@@ -51,6 +53,9 @@ const HEADER: &str = include_str!("../rtshm.h");
 const LAYOUT: &str = include_str!("../src/layout.rs");
 const RECORD: &str = include_str!("../src/record.rs");
 const IOCTL: &str = include_str!("../src/ioctl.rs");
+const MEMORY_MAP: &str = include_str!("../../Documentation/memory-map.svg");
+const RECORD_DRAWN: &str = include_str!("../../Documentation/record.svg");
+const DOCUMENT: &str = include_str!("../../Documentation/abi.rst");
 
 /// A structure of the contract as rustc lays it out.
 struct Layout {
@@ -512,4 +517,152 @@ fn example_compiles_in_c11() {
 #[test]
 fn example_compiles_in_cxx17() {
     compile(&CXX17, "example-cxx17", &example());
+}
+
+/// Offset, size and name of a field, as drawn or as it is.
+type Field = (usize, usize, String);
+
+/// What a group of a drawing says, text by text.
+fn drawn(svg: &str, id: &str) -> Vec<String> {
+    let opening = format!("<g id=\"{id}\">");
+    let (_, group) = svg
+        .split_once(&opening)
+        .unwrap_or_else(|| panic!("no {id} in the drawing"));
+    let (group, _) = group.split_once("</g>").expect("a group ends");
+    group
+        .split("<text")
+        .skip(1)
+        .map(|text| {
+            let (text, _) = text.split_once("</text>").expect("a text ends");
+            // Whatever is outside of the tags, of which the first has lost its start.
+            let words = text
+                .split('<')
+                .flat_map(|part| part.split_once('>').expect("a tag").1.split_whitespace());
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect()
+}
+
+/// A field from its offset, type and name, such as `0x40 u64 write_count`.
+fn field(words: &[&str]) -> Field {
+    let [offset, kind, name] = words else {
+        panic!("{words:?} is no offset, type and name");
+    };
+    let offset = match offset.strip_prefix("0x") {
+        Some(hex) => usize::from_str_radix(hex, 16),
+        None => offset.parse(),
+    };
+    let (kind, count) = match kind.trim_end_matches(']').split_once('[') {
+        Some((kind, count)) => (kind, count.parse().expect("a number of elements")),
+        None => (*kind, 1),
+    };
+    let bits: usize = kind[1..].parse().expect("a type with its width");
+    (
+        offset.expect("an offset"),
+        bits / 8 * count,
+        (*name).to_owned(),
+    )
+}
+
+fn drawn_fields(svg: &str, id: &str) -> Vec<Field> {
+    let texts = drawn(svg, id);
+    let words = texts.iter().map(|text| text.split_whitespace());
+    words
+        .map(|words| field(&words.collect::<Vec<_>>()))
+        .collect()
+}
+
+/// The fields of a structure that starts at `start`; `prefix` is in front of their names.
+fn fields(c_name: &str, start: usize, prefix: &str) -> Vec<Field> {
+    let layouts = layouts();
+    let layout = layouts.iter().find(|layout| layout.c_name == c_name);
+    let fields = &layout.expect("it is in the table").fields;
+    fields
+        .iter()
+        .map(|&(name, offset, size)| (start + offset, size, format!("{prefix}{name}")))
+        .collect()
+}
+
+#[test]
+fn memory_map_is_drawn_as_it_is() {
+    let producer: Vec<_> = fields("rtshm_producer_page", 0, "")
+        .into_iter()
+        .flat_map(|field| match &*field.2 {
+            "counters" => fields("rtshm_counters", field.0, "counters."),
+            "stream" => fields("rtshm_stream", field.0, "stream."),
+            _ => vec![field],
+        })
+        .collect();
+    assert_eq!(drawn_fields(MEMORY_MAP, "rtshm_producer_page"), producer);
+    let consumer = fields("rtshm_consumer_page", 0, "");
+    assert_eq!(drawn_fields(MEMORY_MAP, "rtshm_consumer_page"), consumer);
+
+    let (page, capacity) = (4096, 1 << 20);
+    let geometry = Geometry::new(page, capacity).expect("a geometry");
+    let term = |term: &str| match (term.strip_suffix('P'), term.strip_suffix('C')) {
+        (Some(""), _) => page,
+        (_, Some("")) => capacity,
+        (Some(count), _) => count.parse::<u64>().expect("a number of pages") * page,
+        (_, Some(count)) => count.parse::<u64>().expect("a number of rings") * capacity,
+        _ => term.parse().expect("a number"),
+    };
+    let offsets = drawn(MEMORY_MAP, "offsets");
+    let offsets: Vec<u64> = offsets
+        .iter()
+        .map(|sum| sum.split(" + ").map(term).sum())
+        .collect();
+    let expected = [
+        geometry.producer_offset(),
+        geometry.consumer_offset(),
+        geometry.ring_offset(),
+        geometry.ring_offset() + geometry.ring_len() / 2,
+        geometry.region_len(),
+    ];
+    assert_eq!(offsets, expected);
+}
+
+#[test]
+fn records_are_drawn_as_they_are() {
+    for layout in layouts() {
+        let start = match layout.source {
+            RECORD if layout.c_name == "rtshm_header" => 0,
+            RECORD => record::HEADER_LEN,
+            _ => continue,
+        };
+        assert_eq!(
+            drawn_fields(RECORD_DRAWN, layout.c_name),
+            fields(layout.c_name, start, ""),
+            "{}",
+            layout.c_name
+        );
+    }
+    let samples = drawn(RECORD_DRAWN, "samples").concat();
+    let (offset, what) = samples.split_once(' ').expect("an offset");
+    assert!(what.starts_with("f32 "), "{what}");
+    assert_eq!(offset.parse(), Ok(record::AUDIO_OFFSET));
+}
+
+/// The lines of the document between two others, as words.
+fn lines<'a>(first: &str, last: &str) -> impl Iterator<Item = Vec<&'a str>> {
+    let (_, text) = DOCUMENT.split_once(first).expect("it is there");
+    let (text, _) = text.split_once(last).expect("it ends");
+    text.lines().map(|line| line.split_whitespace().collect())
+}
+
+#[test]
+fn the_document_says_the_same() {
+    let mut said: Vec<_> = lines("  consumer page\n", ".. image")
+        .flat_map(|words| words.chunks(3).map(field).collect::<Vec<_>>())
+        .collect();
+    let mut pages = fields("rtshm_producer_page", 0, "");
+    pages.extend(fields("rtshm_consumer_page", 0, ""));
+    said.sort();
+    pages.sort();
+    assert_eq!(said, pages);
+
+    let said: Vec<_> = lines("start with one. ::\n\n", "    16  body")
+        .filter(|words| !words.is_empty())
+        .map(|words| field(&words[..3]))
+        .collect();
+    assert_eq!(said, fields("rtshm_header", 0, ""));
 }

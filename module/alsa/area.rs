@@ -99,6 +99,11 @@ impl Area<'_> {
         }
     }
 
+    /// Whether it has no frames.
+    pub fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
     /// Bytes of a frame.
     pub fn frame_bytes(&self) -> usize {
         self.sample.wrapping_mul(self.channels)
@@ -114,10 +119,22 @@ impl Area<'_> {
         }
         let Some(plane) = self.plane else {
             let start = first.wrapping_mul(self.channels);
-            let count = frames.wrapping_mul(self.channels);
-            for (to, index) in out.iter_mut().zip(start..start.wrapping_add(count)) {
-                // SAFETY: By the invariant: it is in the row.
-                *to = f(unsafe { read(self.start, index) });
+            let count = out.len().min(frames.wrapping_mul(self.channels));
+            let (places, _) = out.split_at_mut(count);
+            let row = self.start.wrapping_add(start.wrapping_mul(size_of::<T>()));
+            let mut fours = places.chunks_exact_mut(4);
+            let mut index = 0usize;
+            for four in &mut fours {
+                for to in four {
+                    // SAFETY: By the invariant: it is in the row.
+                    *to = f(unsafe { read(row, index) });
+                    index = index.wrapping_add(1);
+                }
+            }
+            for to in fours.into_remainder() {
+                // SAFETY: As above.
+                *to = f(unsafe { read(row, index) });
+                index = index.wrapping_add(1);
             }
             return;
         };

@@ -22,6 +22,8 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
+use crate::compat::ebadfd;
+
 use super::{
     constraint,
     pcm::{
@@ -61,7 +63,7 @@ impl<S: Stream> Ops<S> {
         // ALSA's own, which it would call in any case. But without one it looks, to tell an application
         // what the hardware can do, at a buffer that another thread may be replacing (7.3).
         mmap: Some(sys::snd_pcm_lib_default_mmap),
-        ack: None,
+        ack: if S::ACKS { Some(Self::ack) } else { None },
     };
 
     /// # Safety
@@ -78,6 +80,7 @@ impl<S: Stream> Ops<S> {
             // SAFETY: The runtime is being opened, and its PCM has this device.
             unsafe { constraint::add::<S>(runtime, device) }?;
             let state = S::open(device)?;
+            runtime.hw.info |= state.info();
             // SAFETY: The substream outlives the object: `close` takes it away.
             let open = unsafe { Substream::<S>::new(substream, state) };
             match Arc::pin_init(open, GFP_KERNEL) {
@@ -158,7 +161,7 @@ impl<S: Stream> Ops<S> {
     /// See [`Ops`].
     unsafe extern "C" fn prepare(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
         let prepare = |open: Option<ArcBorrow<'_, Substream<S>>>| {
-            let open = open.ok_or(EBADFD)?;
+            let open = open.ok_or(ebadfd())?;
             // SAFETY: The stream lock is held.
             let mut stream = unsafe { open.assume_locked() };
             S::prepare(&mut stream)
@@ -174,12 +177,12 @@ impl<S: Stream> Ops<S> {
         // SAFETY: By the common requirement; ALSA holds the stream lock.
         let open = unsafe { Self::opened(raw) };
         from_result(|| {
-            let open = open.ok_or(EBADFD)?;
+            let open = open.ok_or(ebadfd())?;
             // SAFETY: ALSA holds the stream lock.
             let mut stream = unsafe { open.assume_locked() };
             let what = Trigger::from_c(cmd).ok_or(EINVAL)?;
             if what == Trigger::Start && !stream.has_buffer() {
-                return Err(EBADFD);
+                return Err(ebadfd());
             }
             S::trigger(&mut stream, what).map(|()| 0)
         })
@@ -196,6 +199,19 @@ impl<S: Stream> Ops<S> {
         // SAFETY: ALSA holds the stream lock.
         let mut stream = unsafe { open.assume_locked() };
         S::pointer(&mut stream)
+    }
+
+    /// # Safety
+    ///
+    /// See [`Ops`]; under the stream lock.
+    unsafe extern "C" fn ack(raw: *mut sys::snd_pcm_substream) -> ffi::c_int {
+        // SAFETY: By the common requirement; ALSA holds the stream lock.
+        if let Some(open) = unsafe { Self::opened(raw) } {
+            // SAFETY: ALSA holds the stream lock.
+            let mut stream = unsafe { open.assume_locked() };
+            S::ack(&mut stream);
+        }
+        0
     }
 
     /// # Safety

@@ -9,7 +9,7 @@
 //!
 //! - `open`, `close`, `dictated` and `prepare`: process context, may sleep; but `prepare` is given
 //!   the stream lock;
-//! - `trigger`, `pointer`, `tick`: under the stream lock with interrupts off, never sleep.
+//! - `trigger`, `pointer`, `ack`, `tick`: under the stream lock with interrupts off, never sleep.
 //!
 //! Lock order: the stream lock, then whatever locks the driver takes in these functions. Where
 //! streams are linked ALSA holds the locks of all of them, so none may take another's.
@@ -99,12 +99,20 @@ pub trait Stream: Sized + Send + 'static {
     /// What the device can do in this direction.
     const HARDWARE: Hardware;
 
+    /// Whether [`ack`](Self::ack) is to be called.
+    const ACKS: bool = false;
+
     /// An application opens a substream.
     ///
     /// # Errors
     ///
     /// Whatever the application is to get.
     fn open(device: &Self::Device) -> Result<Self>;
+
+    /// What this open substream can do beyond [`HARDWARE`](Self::HARDWARE), bits `SNDRV_PCM_INFO_*`.
+    fn info(&self) -> u32 {
+        0
+    }
 
     /// A substream that was opened is closed; it runs no more.
     fn close(_device: &Self::Device) {}
@@ -130,6 +138,10 @@ pub trait Stream: Sized + Send + 'static {
 
     /// The frame in the buffer that is played or recorded now, below `buffer_frames`.
     fn pointer(stream: &mut Locked<'_, Self>) -> usize;
+
+    /// The application has moved its pointer, in any state. It does so without a call, in memory that
+    /// it shares with ALSA, unless [`info`](Self::info) has `SNDRV_PCM_INFO_SYNC_APPLPTR`.
+    fn ack(_stream: &mut Locked<'_, Self>) {}
 
     /// The substream's timer, see [`Locked::set_timer`], has fired.
     fn tick(stream: &mut Locked<'_, Self>);

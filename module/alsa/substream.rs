@@ -255,14 +255,30 @@ impl<S: Stream> Locked<'_, S> {
         accessing < 0
     }
 
+    /// Whether nobody may configure the stream (ALSA 7.3: `snd_pcm_hw_params()`,
+    /// `snd_pcm_hw_free()`). Who wants to, or resets a stream that runs, counts as configuring it all
+    /// the same until that is found out.
+    fn is_beyond_configuring(&self) -> bool {
+        matches!(
+            self.alsa_state(),
+            sys::SNDRV_PCM_STATE_RUNNING
+                | sys::SNDRV_PCM_STATE_XRUN
+                | sys::SNDRV_PCM_STATE_DRAINING
+                | sys::SNDRV_PCM_STATE_PAUSED
+                | sys::SNDRV_PCM_STATE_SUSPENDED
+        )
+    }
+
     /// The buffer; empty where there is none, and while another thread is configuring the stream.
     pub fn area(&self) -> Area<'_> {
-        if !self.has_buffer() {
+        // SAFETY: The stream lock is held.
+        let has_buffer = unsafe { *self.open.has_buffer.get() };
+        if !has_buffer || (self.is_being_configured() && !self.is_beyond_configuring()) {
             return Area::empty();
         }
         // SAFETY: The runtime is valid, and the stream lock is held as long as `self` lives. Who
-        // configures takes that lock after announcing it, and who closes to call `hw_free`: neither
-        // frees the buffer before then.
+        // configures looks at the state under that lock after announcing it, and gives up or is seen
+        // here; who closes takes it to call `hw_free`. Neither frees the buffer before then.
         unsafe { Area::new(self.runtime()) }
     }
 

@@ -20,6 +20,8 @@ use kernel::{
     types::Opaque, //
 };
 
+use crate::compat::HRTIMER_NORESTART;
+
 /// Nanoseconds of `CLOCK_MONOTONIC` now.
 pub fn now() -> u64 {
     // SAFETY: For any context but suspend, which none of our code runs in.
@@ -127,5 +129,5 @@ unsafe extern "C" fn expired<T: HasTimer>(
     // SAFETY: The timer is embedded in a `T`, which is live: its drop waits for this function.
     let object = unsafe { &*T::from_timer(timer) };
     object.expired();
-    bindings::hrtimer_restart::HRTIMER_NORESTART
+    HRTIMER_NORESTART
 }

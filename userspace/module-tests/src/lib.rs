@@ -3,7 +3,7 @@
 //! The files of the kernel module that know no kernel, compiled for the host as they are.
 //!
 //! There is no code here but a stand-in for the tracepoints: `tests/` has a file, or a directory, for
-//! each of them.
+//! each of them, and one for what is drawn of them.
 
 pub use rtshm_abi as abi;
 

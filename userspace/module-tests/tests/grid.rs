@@ -134,3 +134,25 @@ proptest! {
         check_chunks(&chunks(&grid, 0, period), &grid, period, limit);
     }
 }
+
+/// Where all is sent ahead: the end of the period, or before that of the chunk with the last frame,
+/// or of four chunks.
+#[test]
+fn what_is_next_where_all_is_sent() {
+    // Chunks of 25 frames, four and eight in a period.
+    for (period, position) in [100, 200]
+        .into_iter()
+        .flat_map(|p| (0..450).map(move |at| (p, at)))
+    {
+        let grid = Grid::new(period, 25);
+        let period = u64::from(period);
+        let period_end = ((position / period + 1) * period).min(position + 100);
+        assert_eq!(position + grid.sent_ahead(position, None), period_end);
+        for queued in 0..150 {
+            let last = position + queued.max(1) - 1;
+            let expected = ((last / 25 + 1) * 25).min(period_end);
+            let next = position + grid.sent_ahead(position, Some(queued));
+            assert_eq!(next, expected, "{queued} queued at {position}");
+        }
+    }
+}

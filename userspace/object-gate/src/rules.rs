@@ -23,6 +23,7 @@ const ATOMIC: &[Pattern] = &[
     Pattern("rtshm::alsa::timer::expired::<", ""),
     Pattern("rtshm::alsa::", ">::trigger"),
     Pattern("rtshm::alsa::", ">::pointer"),
+    Pattern("rtshm::alsa::", ">::ack"),
     // A driver's, called with the stream lock held by `Ops::prepare`.
     Pattern(" as rtshm::alsa::", ">::prepare"),
     // Process context, but in the midst of the caller's preparing to sleep.
@@ -67,7 +68,12 @@ const TRACEPOINT: &[&str] = &[
 const GOOD: &[&str] = &[
     "__x86_return_thunk",
     "memcpy",
+    "memmove",
     "memset",
+    // The function tracer, for any context.
+    "__fentry__",
+    // It prints only of a number that is no errno, which nobody has.
+    "<kernel::error::Error>::from_errno",
     // Time.
     "ktime_get",
     "hrtimer_start_range_ns",
@@ -78,6 +84,8 @@ const GOOD: &[&str] = &[
     "snd_pcm_period_elapsed_under_stream_lock",
     "snd_pcm_stop",
     // Spinlocks and waking. Registering sleeps only where the file's poller allows that.
+    "_raw_spin_lock_irqsave",
+    "_raw_spin_unlock_irqrestore",
     "rust_helper_smp_mb",
     "rust_helper_spin_assert_is_held",
     "rust_helper_spin_lock_irq_disable",

@@ -12,10 +12,11 @@ use rtshm_object_gate::{graph::Graph, rules};
 const TIMER: &str = "rtshm::alsa::timer::expired::<S>";
 
 /// One function for each entry that the rules ask for.
-const ENTRIES: [&str; 6] = [
+const ENTRIES: [&str; 7] = [
     TIMER,
     "<rtshm::alsa::pcm::Ops<E>>::trigger",
     "<rtshm::alsa::pcm::Ops<E>>::pointer",
+    "<rtshm::alsa::pcm::Ops<E>>::ack",
     "<E as rtshm::alsa::pcm::Playback>::prepare",
     "<rtshm::misc::Table<H>>::poll",
     "<rtshm::feed::Feed>::state",

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, Result};
 use clap::error::ErrorKind;
-use clap::{value_parser, Args, CommandFactory};
+use clap::{value_parser, Args};
 use nix::sys::resource::{getrusage, UsageWho};
 use rtshm::{Consumer, Device, Error};
 
@@ -33,6 +33,9 @@ use crate::notes::Notes;
 use crate::realtime::Realtime;
 use crate::signals::Signals;
 use crate::stdout;
+
+#[cfg(test)]
+pub(crate) use self::report::tests::json as report_json;
 
 /// What `bench --help` says behind the options.
 pub(crate) const HELP: &str = "\
@@ -54,8 +57,8 @@ Fields of the JSON (--json):
   rate, channels, period_frames, buffer_frames, chunk_frames
                              how it was played; chunk_frames is the most in a
                              chunk
-  seconds                    of sound written
-  frames_written             into the card
+  seconds_written, frames_written
+                             into the card
   frames, chunks             out of the ring
   lost_frames                that had not fitted into the ring
   xruns                      times that the player was late
@@ -65,8 +68,10 @@ Fields of the JSON (--json):
                              chunk came. 999 of 1000 chunks have at most
                              latency_p999_us
   jitter_us                  in microseconds
-  wakeups, system_calls      of the reader; wakeups_per_chunk and
-                             system_calls_per_chunk are these by chunks
+  reader_wakeups, reader_system_calls
+                             the times that the reader slept, its calls
+  reader_wakeups_per_chunk, reader_system_calls_per_chunk
+                             these by chunks
   reader_cpu_us_per_second, cpu_us_per_second
                              processor time for a second of sound, of the
                              reader's thread and of the whole process, in
@@ -136,7 +141,7 @@ impl Options {
         // Two periods are the least.
         if bytes > BUFFER_BYTES / 2 {
             let most = BUFFER_BYTES / 2 / SAMPLE / u64::from(self.channels);
-            return Err(cli::Cli::command().error(
+            return Err(cli::wrong_usage(
                 ErrorKind::ValueValidation,
                 format!("--period can be up to {most} with so many channels"),
             ));
@@ -150,7 +155,7 @@ impl Options {
 }
 
 pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
-    let setup = options.setup().unwrap_or_else(|error| error.exit());
+    let setup = options.setup().unwrap_or_else(|error| cli::refuse(&error));
     let signals = Signals::take_over()?;
     let card = free_card(path)?;
     let mut player = Player::open(card, setup)?;
@@ -204,13 +209,12 @@ pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
     let after = getrusage(UsageWho::RUSAGE_SELF)?;
     let whole = processor_time(&after).saturating_sub(processor_time(&before));
     let report = report.measured(setup, written, player.xruns, heard, whole);
-    if options.json {
-        stdout::print_json(&report)?;
-    } else {
-        stdout::print(&report.text())?;
-    }
+    let told = match options.json {
+        true => stdout::print_json(&report),
+        false => stdout::print(&report.text()),
+    };
     match report.is_equal() {
-        true => Ok(()),
+        true => told,
         false => Err(Differs.into()),
     }
 }

@@ -2,10 +2,13 @@
 
 //! The command line.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::realtime::Realtime;
@@ -23,12 +26,19 @@ Exit codes:
   6    the sound card cannot be used
   7    permission denied
   8    the recording cannot be written
-  9    doctor: a check failed; bench: sound came out other than it went in
+  9    doctor: a check failed; bench: sound came out other than it went in, or
+       none
   130  a second SIGINT or SIGTERM: stopped at once";
 
-const PLAY_JSON: &str = "\
+pub(crate) const PLAY_HELP: &str = "\
+SIGINT and SIGTERM play out what is there and end; a second one ends at once.
+SIGHUP does the same where the program was started on a terminal, which sends it
+when it closes, and so does the shell. Without one (a service, setsid), and
+under nohup, it opens the sound card anew, by what ALSA's configuration says
+then.
+
 Fields of the JSON (--json), counted since the start of this process:
-  device, rtshm              the PCM played on, the device read from
+  pcm, rtshm                 the PCM played on, the device read from
   format_in                  of the last stream: format, rate, channels; null
                              before the first
   format_out                 of the sound card: also period_frames,
@@ -57,10 +67,12 @@ Fields of the JSON (--json), counted since the start of this process:
 
 `rtshm-reader --help` lists the exit codes.";
 
-const STATUS_JSON: &str = "\
+pub(crate) const STATUS_JSON: &str = "\
 Fields of the JSON (--json); the counters are the module's since it was loaded:
-  device, card, card_id, module_version, abi_version
-                             what the device is
+  rtshm                      the device
+  card, card_id              index and id of its ALSA card
+  module_version, abi_version
+                             the module's
   state                      none (before the first stream), running, paused,
                              draining, stopped, xrun, suspended
   stream                     of the last stream: format, rate, channels,
@@ -84,14 +96,15 @@ Fields of the JSON (--json); the counters are the module's since it was loaded:
                              still
   volume_db, muted           the mixer's Master Playback Volume and Switch";
 
-const LIST_JSON: &str = "\
+pub(crate) const LIST_JSON: &str = "\
 Fields of the JSON (--json), an array with an object for each device:
-  device                    path of the device
-  card, card_id             index and id of its ALSA card
+  rtshm                      the device
+  card, card_id              index and id of its ALSA card
   module_version, abi_version
-  capacity_bytes            capacity of the ring
+                             the module's
+  ring_bytes                 capacity of the ring
   consumer_pid, consumer_name
-                            the process that reads; null if none";
+                             the process that reads; null if none";
 
 /// Plays what applications play into the rtshm virtual sound card.
 ///
@@ -132,7 +145,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Play on a sound card until SIGINT or SIGTERM
-    #[command(after_help = PLAY_JSON)]
+    #[command(after_help = PLAY_HELP)]
     Play(PlayOptions),
     /// Record to files or standard output until SIGINT or SIGTERM
     #[command(after_help = record::HELP)]
@@ -155,7 +168,7 @@ pub(crate) enum Command {
     /// Print a shell's completions
     #[command(hide = true)]
     Completions(documents::CompletionsOptions),
-    /// Print the manual page, or write all of them
+    /// Print a manual page, or write all of them
     #[command(hide = true)]
     Man(documents::ManOptions),
 }
@@ -223,6 +236,49 @@ pub(crate) struct OutputOptions {
     pub(crate) json: bool,
 }
 
+impl Cli {
+    /// What the program was called with; where that is wrong usage, ends it.
+    pub(crate) fn of_arguments() -> Self {
+        Self::try_parse().unwrap_or_else(|error| refuse(&error))
+    }
+}
+
+/// Wrong usage that the parser cannot see.
+pub(crate) fn wrong_usage(kind: ErrorKind, text: impl std::fmt::Display) -> clap::Error {
+    Cli::command().error(kind, text)
+}
+
+/// Ends the program because of its arguments, and says how the command in question is used.
+pub(crate) fn refuse(error: &clap::Error) -> ! {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || !error.use_stderr() {
+        error.exit();
+    }
+    let mut program = Cli::command();
+    program.build();
+    // The parser names no usage of a wrong value, and the program's where a command finds fault.
+    let known = Cli::command().ignore_errors(true).try_get_matches();
+    let name = known
+        .as_ref()
+        .ok()
+        .and_then(|known| known.subcommand_name());
+    let command = name.and_then(|name| program.find_subcommand(name).cloned());
+    let mut command = command.unwrap_or(program);
+    let text = error.render().to_string();
+    let mut reason = text.as_str();
+    for end in ["\n\nUsage:", "\n\nFor more information"] {
+        reason = reason.split_once(end).map_or(reason, |(reason, _)| reason);
+    }
+    let usage = command.render_usage();
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    // Where nobody reads it the status says it.
+    let _ = writeln!(
+        io::stderr(),
+        "{reason}\n\n{usage}\n\nFor more information, try '{name} --help'."
+    );
+    process::exit(error.exit_code())
+}
+
 const LATENCY_MIN: Duration = Duration::from_millis(1);
 const LATENCY_MAX: Duration = Duration::from_secs(10);
 
@@ -260,6 +316,52 @@ mod tests {
     #[test]
     fn command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Help and book have the same list.
+    #[test]
+    fn exit_codes_are_documented() {
+        let codes = |lines: &str| -> Vec<u8> {
+            let code = |line: &str| line.split_whitespace().next()?.parse().ok();
+            lines.lines().filter_map(code).collect()
+        };
+        let book = include_str!("../../../Documentation/reader.rst");
+        let (_, table) = book.split_once("\nExit status\n").unwrap();
+        let known = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130];
+        assert_eq!(codes(table), known);
+        assert_eq!(codes(EXIT_CODES), known);
+        assert_eq!(
+            known.last().copied(),
+            u8::try_from(crate::exit::FORCED).ok()
+        );
+    }
+
+    /// The services' options, and those that their files suggest.
+    #[test]
+    fn services_are_used_right() {
+        let root = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../scripts/packaging/system/"
+        );
+        let mut found = 0;
+        for file in [
+            "rtshm-reader.system.service",
+            "rtshm-reader.user.service",
+            "default",
+        ] {
+            let text = std::fs::read_to_string(format!("{root}{file}")).unwrap();
+            let options = text
+                .lines()
+                .filter_map(|line| line.split_once("RTSHM_PLAY="))
+                .map(|(_, value)| value.trim_matches('"'));
+            for value in options {
+                let words = ["rtshm-reader", "play"].into_iter();
+                let parsed = Cli::try_parse_from(words.chain(value.split_whitespace()));
+                assert!(parsed.is_ok(), "{file}: {value}");
+                found += 1;
+            }
+        }
+        assert_eq!(found, 3);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
+use crate::cli::{self, Cli};
 use crate::stdout;
 
 #[derive(Debug, Args)]
@@ -20,6 +21,10 @@ pub(crate) struct CompletionsOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManOptions {
+    /// Page to print, such as play; by default the program's own
+    #[arg(value_name = "NAME", conflicts_with = "dir")]
+    page: Option<String>,
+
     /// Write a page for the program and one for each command into this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -33,14 +38,27 @@ pub(crate) fn completions(options: &CompletionsOptions) -> Result<()> {
 
 pub(crate) fn man(options: &ManOptions) -> Result<()> {
     let pages = pages()?;
-    match &options.dir {
-        // The program's own is the first.
-        None => stdout::print(pages.first().map_or("", |(_, text)| text)),
-        Some(dir) => pages.iter().try_for_each(|(name, text)| {
+    if let Some(dir) = &options.dir {
+        return pages.iter().try_for_each(|(name, text)| {
             let path = dir.join(format!("{name}.1"));
             std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        }),
+        });
     }
+    let wanted = options.page.as_deref().unwrap_or(NAME);
+    let found = pages
+        .iter()
+        .find(|(name, _)| name == wanted || short(name) == wanted);
+    let (_, text) = found.unwrap_or_else(|| {
+        let names: Vec<_> = pages.iter().map(|(name, _)| short(name)).collect();
+        let text = format!("no page '{wanted}': there are {}", names.join(", "));
+        cli::refuse(&cli::wrong_usage(ErrorKind::InvalidValue, text))
+    });
+    stdout::print(text)
+}
+
+/// The name of a command's page without the program's.
+fn short(name: &str) -> &str {
+    name.strip_prefix("rtshm-reader-").unwrap_or(name)
 }
 
 const NAME: &str = "rtshm-reader";
@@ -148,6 +166,7 @@ mod tests {
         ];
         assert_eq!(names, expected.map(|command| format!("{NAME}{command}")));
     }
+
     #[test]
     fn tables_keep_their_lines() {
         assert_eq!(

@@ -16,12 +16,13 @@ use crate::table;
 /// A device; the field names are the JSON's.
 #[derive(Debug, Serialize)]
 struct Instance {
-    device: PathBuf,
+    #[serde(serialize_with = "stdout::path")]
+    rtshm: PathBuf,
     card: u32,
     card_id: String,
     module_version: String,
     abi_version: u32,
-    capacity_bytes: u64,
+    ring_bytes: u64,
     consumer_pid: Option<u32>,
     consumer_name: Option<String>,
 }
@@ -39,11 +40,11 @@ pub(crate) fn run(options: &OutputOptions, notes: Notes) -> Outcome {
             }
         }
     }
-    if options.json {
-        stdout::print_json(&instances)?;
-    } else if !instances.is_empty() {
-        stdout::print(&text(&instances))?;
-    }
+    let told = match options.json {
+        true => stdout::print_json(&instances),
+        false if instances.is_empty() => Ok(()),
+        false => stdout::print(&text(&instances)),
+    };
     match failure {
         Some(error) => Err(error.into()),
         // Says that there is none.
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &OutputOptions, notes: Notes) -> Outcome {
             others: Vec::new(),
         }
         .into()),
-        None => Ok(()),
+        None => told,
     }
 }
 
@@ -68,12 +69,12 @@ fn inspect(path: &Path) -> rtshm::Result<Instance> {
     } = device.info()?;
     let holder = device.status()?.consumer_pid.map(Holder::of_pid);
     Ok(Instance {
-        device: path.into(),
+        rtshm: path.into(),
         card,
         card_id,
         module_version,
         abi_version,
-        capacity_bytes: capacity,
+        ring_bytes: capacity,
         consumer_pid: holder.as_ref().map(|holder| holder.pid),
         consumer_name: holder.and_then(|holder| holder.name),
     })
@@ -88,11 +89,11 @@ fn text(instances: &[Instance]) -> String {
             name: instance.consumer_name.clone(),
         });
         [
-            instance.device.display().to_string(),
+            instance.rtshm.display().to_string(),
             instance.card.to_string(),
             instance.card_id.clone(),
             instance.module_version.clone(),
-            format!("{} KiB", instance.capacity_bytes >> 10),
+            format!("{} KiB", instance.ring_bytes >> 10),
             holder.map_or_else(|| "-".to_string(), |holder| holder.to_string()),
         ]
     }));
@@ -100,21 +101,28 @@ fn text(instances: &[Instance]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn text_lines_up() {
-        let instance = |device: &str, consumer_pid| Instance {
-            device: device.into(),
+    fn instance(device: &str, consumer_pid: Option<u32>) -> Instance {
+        Instance {
+            rtshm: device.into(),
             card: 2,
             card_id: "RtShm".into(),
             module_version: "0.1.0".into(),
             abi_version: 1,
-            capacity_bytes: 1 << 20,
+            ring_bytes: 1 << 20,
             consumer_pid,
             consumer_name: Some("player".into()),
-        };
+        }
+    }
+
+    pub(crate) fn json() -> serde_json::Value {
+        serde_json::to_value(instance("/dev/rtshm", Some(42))).unwrap()
+    }
+
+    #[test]
+    fn text_lines_up() {
         let text = text(&[
             instance("/dev/rtshm", Some(42)),
             instance("/dev/rtshm1", None),

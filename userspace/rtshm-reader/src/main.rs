@@ -10,6 +10,8 @@ mod doctor;
 mod documents;
 mod exit;
 mod follow;
+#[cfg(test)]
+mod json_fields;
 mod list;
 mod monitor;
 mod notes;
@@ -34,13 +36,11 @@ mod fake;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::notes::Notes;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_arguments();
     let notes = Notes::new(cli.verbose, cli.quiet);
     let done = match &cli.command {
         Command::Play(options) => play::run(&cli.rtshm, options, notes),

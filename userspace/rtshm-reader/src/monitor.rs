@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{bail, Context, Result};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use nix::errno::Errno;
 use nix::libc::PIPE_BUF;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
@@ -32,7 +32,7 @@ use self::hold::Held;
 use self::screen::Screen;
 use self::snapshot::{Rates, Snapshot};
 use self::tap::Tap;
-use crate::cli::{self, Cli};
+use crate::cli;
 use crate::clock::{nanos, now, SECOND};
 use crate::exit::Outcome;
 use crate::signals::{self, Signals};
@@ -41,10 +41,10 @@ use crate::stdout;
 
 /// What `monitor --help` says behind the options.
 pub(crate) const HELP: &str = "\
-Keys: q, Esc and Ctrl-C quit, r resets held peaks and clip marks. A meter's bar
-is solid up to the RMS, lighter up to the peak, and has a mark where the peak
-was in the last two seconds. The scale is dBFS: a sine of full scale has a peak
-of 0 and an RMS of -3.01.
+Keys: q, Esc and Ctrl-C quit, Ctrl-Z stops until the shell's fg, r resets held
+peaks and clip marks. A meter's bar is solid up to the RMS, lighter up to the
+peak, and has a mark where the peak was in the last two seconds. The scale is
+dBFS: a sine of full scale has a peak of 0 and an RMS of -3.01.
 
 Columns of --batch; what there is not is -, and of several channels it is the
 loudest:
@@ -131,7 +131,7 @@ impl Options {
 
     /// What is wrong with them on this standard output.
     fn check(&self) -> Result<(), clap::Error> {
-        let wrong = |text| Cli::command().error(ErrorKind::ArgumentConflict, text);
+        let wrong = |text| cli::wrong_usage(ErrorKind::ArgumentConflict, text);
         if self.prints_lines() {
             Ok(())
         } else if self.count.is_some() {
@@ -147,12 +147,13 @@ impl Options {
 }
 
 pub(crate) fn run(path: &Path, options: &Options) -> Outcome {
-    options.check().unwrap_or_else(|error| error.exit());
+    options.check().unwrap_or_else(|error| cli::refuse(&error));
     let mut monitor = Monitor::new(path, options.interval());
     if options.prints_lines() {
         print_lines(&mut monitor, options)
     } else {
-        show(&mut monitor)
+        let interval = monitor.interval;
+        show(&mut monitor, interval)
     }
 }
 
@@ -226,36 +227,61 @@ fn print(text: &str, output: &impl AsFd, signals: &Signals) -> Result<bool> {
     Ok(true)
 }
 
-fn show(monitor: &mut Monitor) -> Outcome {
-    let signals = Signals::take_over_these(&[
+/// What is shown, look by look.
+trait Watch {
+    fn look(&mut self) -> rtshm::Result<Snapshot>;
+
+    /// How long [`drain`](Self::drain) can wait, in nanoseconds.
+    fn patience(&self) -> Option<u64>;
+
+    /// Takes in what does not keep until the next look.
+    fn drain(&mut self);
+}
+
+fn show(watch: &mut impl Watch, interval: Duration) -> Outcome {
+    let mut taken = vec![
         Signal::SIGINT,
         Signal::SIGTERM,
         Signal::SIGHUP,
         Signal::SIGWINCH,
         Signal::SIGCONT,
-    ])?;
+    ];
+    // As for a program that knows nothing of it: nobody could continue it.
+    let can_stop = !signals::is_ignored(Signal::SIGTSTP);
+    if can_stop {
+        taken.push(Signal::SIGTSTP);
+    }
+    let signals = Signals::take_over_these(&taken)?;
     // Says what is wrong where the user can read it.
-    let mut snapshot = monitor.look()?;
+    let mut snapshot = watch.look()?;
     let stdin = io::stdin();
     let has_keys = stdin.is_terminal();
-    let keys: &dyn AsFd = if has_keys { &stdin } else { &signals };
     let mut screen = Screen::enter()?;
     let mut meters = Vec::new();
-    let mut pace = Pace::new(monitor.interval);
+    let mut pace = Pace::new(interval);
     loop {
         hold::update(&mut meters, &snapshot.levels, now());
+        if !screen.is_taken() {
+            // A shell may bring us to the foreground without a signal.
+            screen.take_back()?;
+        }
         paint(&mut screen, &snapshot, &meters)?;
         pace.begin();
-        while let Some(pause) = pace.pause(monitor.tap.patience()) {
+        while let Some(pause) = pace.pause(watch.patience()) {
+            // In the background to read keys would stop us.
+            let has_keys = has_keys && screen.is_taken();
+            let keys: &dyn AsFd = if has_keys { &stdin } else { &signals };
             let [_, key] = wait(
                 pause,
                 &[(&signals, PollFlags::POLLIN), (keys, PollFlags::POLLIN)],
             )?;
-            monitor.tap.drain();
+            watch.drain();
+            let mut stops = false;
             while let Some(number) = signals.next_number() {
                 match number {
                     number if number == Signal::SIGWINCH as i32 => {}
                     number if number == Signal::SIGCONT as i32 => screen.take_back()?,
+                    number if number == Signal::SIGTSTP as i32 => stops = true,
                     _ => return Ok(()),
                 }
                 paint(&mut screen, &snapshot, &meters)?;
@@ -264,11 +290,16 @@ fn show(monitor: &mut Monitor) -> Outcome {
                 match read_key() {
                     Key::Quit => return Ok(()),
                     Key::Reset => meters.fill(Held::default()),
+                    Key::Stop => stops = can_stop,
                     Key::Other => {}
                 }
             }
+            if stops {
+                screen.give_back();
+                signals::stop()?;
+            }
         }
-        snapshot = monitor.look()?;
+        snapshot = watch.look()?;
     }
 }
 
@@ -282,6 +313,7 @@ fn paint(screen: &mut Screen, snapshot: &Snapshot, meters: &[Held]) -> Result<()
 enum Key {
     Quit,
     Reset,
+    Stop,
     Other,
 }
 
@@ -304,6 +336,8 @@ fn key(bytes: &[u8]) -> Key {
         [0x1b, ..] => Key::Other,
         // Ctrl-C.
         _ if bytes.iter().any(|byte| matches!(byte, b'q' | b'Q' | 3)) => Key::Quit,
+        // Ctrl-Z.
+        _ if bytes.contains(&26) => Key::Stop,
         _ if bytes.iter().any(|byte| matches!(byte, b'r' | b'R')) => Key::Reset,
         _ => Key::Other,
     }
@@ -372,7 +406,9 @@ impl Monitor {
             last: None,
         }
     }
+}
 
+impl Watch for Monitor {
     /// Looks at the card.
     ///
     /// # Errors
@@ -393,6 +429,14 @@ impl Monitor {
         let report = Report::new(&self.path, info, status, holder);
         Ok(Snapshot::new(wall_clock(), report, rates, meters))
     }
+
+    fn patience(&self) -> Option<u64> {
+        self.tap.patience()
+    }
+
+    fn drain(&mut self) {
+        self.tap.drain();
+    }
 }
 
 /// Seconds since 1970, to a millisecond.
@@ -403,4 +447,4 @@ fn wall_clock() -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,12 +19,13 @@ use crate::notes::Notes;
 use crate::pcm::{PcmOpener, PcmSink, NO_FD};
 use crate::player::{Player, Wait};
 use crate::realtime;
-use crate::signals::{Signals, Terminal};
+use crate::signals::{Hangup, Signals};
 use crate::stdout;
 use crate::summary::{RingUse, Summary};
 use crate::volume::Volume;
 
 pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
+    let hangup = Hangup::of_start();
     let signals = Signals::take_over_these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let mut consumer = Consumer::open(path)?;
     let own_card = consumer.device().info()?.card;
@@ -33,7 +34,7 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
     realtime::get_ready(options.realtime, notes);
 
     let summary = Summary {
-        device: options.device.clone(),
+        pcm: options.device.clone(),
         rtshm: path.into(),
         ring: RingUse::new(consumer.capacity()),
         ..Summary::default()
@@ -42,20 +43,26 @@ pub(crate) fn run(path: &Path, options: &PlayOptions, notes: Notes) -> Outcome {
     let mut player = Player::new(opener, options.once, volume, summary, notes).synced(options.sync);
     let start = now();
     notes.detail(format_args!("waiting for a stream on {}", path.display()));
-    play(&mut player, &mut consumer, &signals)?;
+    let done = play(&mut player, &mut consumer, &signals, hangup);
 
     let summary = player.summary();
     summary.seconds = (now() - start) as f64 / SECOND as f64;
     notes.text(&summary.text());
-    if options.json {
-        stdout::print_json(summary)?;
-    }
-    Ok(())
+    let told = match options.json {
+        true => stdout::print_json(summary),
+        false => Ok(()),
+    };
+    // What failed has failed, whoever reads about it.
+    done.and(told)
 }
 
-fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signals) -> Result<()> {
+fn play(
+    player: &mut Player<PcmOpener>,
+    consumer: &mut Consumer,
+    signals: &Signals,
+    hangup: Hangup,
+) -> Result<()> {
     let mut sleep = Sleep::new();
-    let terminal = Terminal::of_now();
     let mut asked = false;
     let mut gone = None;
     loop {
@@ -82,8 +89,11 @@ fn play(player: &mut Player<PcmOpener>, consumer: &mut Consumer, signals: &Signa
             }
         }
         while let Some(number) = signals.next_number() {
-            if number == Signal::SIGHUP as i32 && !terminal.is_gone() {
+            if hangup.renews(number) {
                 player.reopen(now());
+                continue;
+            }
+            if asked && Hangup::is_repeated(number) {
                 continue;
             }
             if asked {

@@ -429,7 +429,8 @@ impl<O: Opener> Player<O> {
 
     /// Takes a chunk, as far as the sink has room.
     fn chunk(&mut self, chunk: &Chunk<'_>, now: u64) -> Taken {
-        if matches!(self.end, End::At(end) if chunk.time_stamp >= end) {
+        // One that was begun is finished.
+        if self.written == 0 && matches!(self.end, End::At(end) if chunk.time_stamp >= end) {
             return Taken::Refused;
         }
         let frames = u64::from(chunk.frame_count);

@@ -9,7 +9,7 @@ mod take;
 mod target;
 mod wav;
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
@@ -33,18 +33,22 @@ use crate::cli::{self, VolumeUse};
 use crate::clock::{now, SECOND};
 use crate::exit::{self, Outcome};
 use crate::notes::Notes;
-use crate::signals::{Signals, Terminal};
+use crate::signals::{Hangup, Signals};
 use crate::stdout;
 use crate::summary::RingUse;
 
 pub(crate) use self::target::WriteError;
 
+#[cfg(test)]
+pub(crate) use self::summary::tests::json as summary_json;
+
 /// What `record --help` says behind the options.
 pub(crate) const HELP: &str = "\
 Files are WAV of float32 (RF64 beyond 4 GiB) or raw: float32, little-endian,
 interleaved. A stream of another rate or number of channels begins the next
-file, and so does SIGHUP: NAME-2.wav, NAME-3.wav, ... (those that exist are
-passed over, unless --force). Nothing is written while nothing plays. A file is
+file: NAME-2.wav, NAME-3.wav, ... (those that exist are passed over, unless
+--force). So does SIGHUP without a terminal (a service, setsid) and under nohup;
+on a terminal it ends the recording, as SIGTERM does. Nothing is written while nothing plays. A file is
 good whenever this process ends, be it killed; then it lacks half a second at
 most.
 
@@ -52,10 +56,10 @@ Fields of the JSON (--json), counted since the start of this process:
   rtshm                      the device read from
   format_in                  of the last stream: format, rate, channels; null
                              before the first
-  files                      those written: file, format (wav, raw), rate,
+  files                      those written: file, container (wav, raw), rate,
                              channels, frames
   streams, chunks            streams begun, chunks popped
-  frames                     frames in all files
+  frames_out                 frames in all files
   silence_frames             frames of silence written in the place of lost
                              ones
   lost_frames, lost_records  frames that had not fitted into the ring, places
@@ -128,10 +132,9 @@ impl Options {
     ///
     /// Wrong usage.
     fn container(&self) -> Result<Container, clap::Error> {
-        let wrong = |kind, text| cli::Cli::command().error(kind, text);
         let is_output = self.file == Path::new("-");
         if is_output && self.json {
-            return Err(wrong(
+            return Err(cli::wrong_usage(
                 ErrorKind::ArgumentConflict,
                 "--json cannot be used with -, which has the sound on standard output",
             ));
@@ -145,7 +148,7 @@ impl Options {
             _ => {}
         }
         self.format.ok_or_else(|| {
-            wrong(
+            cli::wrong_usage(
                 ErrorKind::MissingRequiredArgument,
                 "name the file .wav, .raw or .f32, or say what to write with --format",
             )
@@ -154,7 +157,15 @@ impl Options {
 }
 
 pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
-    let container = options.container().unwrap_or_else(|error| error.exit());
+    let container = options
+        .container()
+        .unwrap_or_else(|error| cli::refuse(&error));
+    if options.file == Path::new("-") && std::io::stdout().is_terminal() {
+        cli::refuse(&cli::wrong_usage(
+            ErrorKind::InvalidValue,
+            "standard output is a terminal: name a file, or pipe it into a program",
+        ));
+    }
     let target = Target::new(&options.file, options.force)?;
     let is_output = target.is_output();
     let signals = watch_signals()?;
@@ -187,10 +198,12 @@ pub(crate) fn run(path: &Path, options: &Options, notes: Notes) -> Outcome {
     let summary = recorder.summary();
     summary.seconds = (now() - start) as f64 / SECOND as f64;
     notes.text(&summary.text());
-    if options.json {
-        stdout::print_json(summary)?;
-    }
-    done
+    let told = match options.json {
+        true => stdout::print_json(summary),
+        false => Ok(()),
+    };
+    // What failed has failed, whoever reads about it.
+    done.and(told)
 }
 
 fn record(
@@ -239,7 +252,7 @@ fn record(
         if !signal.is_empty() {
             let mut numbers = [0];
             signals.read_exact(&mut numbers)?;
-            if numbers[0] == HANG_UP {
+            if numbers[0] == RENEW {
                 recorder.step(consumer, now())?;
                 recorder.split()?;
             } else {
@@ -249,28 +262,32 @@ fn record(
     }
 }
 
-/// SIGHUP's byte in the stream of signals.
-const HANG_UP: u8 = 1;
+/// Bytes in the stream of signals: to end, and to begin the next file.
+const END: u8 = 0;
+const RENEW: u8 = 1;
 
 /// Has a thread wait for signals, each of which becomes a byte to be read. A second one to end is
 /// obeyed at once there, also while a disk or a pipe holds the other threads up.
 fn watch_signals() -> Result<UnixStream> {
+    let hangup = Hangup::of_start();
     let signals = Signals::take_over_these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let (ours, mut theirs) = UnixStream::pair().context("cannot make a socket")?;
-    let terminal = Terminal::of_now();
     let watch = move || {
         let mut asked = false;
         loop {
             let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, PollTimeout::NONE);
             while let Some(number) = signals.next_number() {
-                let hang_up = number == Signal::SIGHUP as i32 && !terminal.is_gone();
-                if !hang_up && asked {
+                let renews = hangup.renews(number);
+                if asked && Hangup::is_repeated(number) {
+                    continue;
+                }
+                if !renews && asked {
                     process::exit(exit::FORCED);
                 }
-                asked |= !hang_up;
+                asked |= !renews;
                 // The other end is there as long as the process.
-                let _ = theirs.write_all(&[if hang_up { HANG_UP } else { 0 }]);
+                let _ = theirs.write_all(&[if renews { RENEW } else { END }]);
             }
         }
     };

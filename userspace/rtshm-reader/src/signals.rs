@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{anyhow, Result};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{raise, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The signals that ask the program to end, taken away from their default.
@@ -37,29 +37,50 @@ impl Signals {
     }
 }
 
-/// What tells a SIGHUP that is meant from the one of a terminal that goes away.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terminal {
-    /// Whether the program is to end with it.
-    is_needed: bool,
+/// What SIGHUP asks for.
+///
+/// A terminal that goes away sends it by way of the shell, to which the terminal is lost already; a
+/// shell that ends, zsh or bash with `huponexit`, sends it while the terminal is there. So neither
+/// tells whether it is meant to end the program, nor does the sender: `kill` may be the shell itself.
+/// What does not change is whether there was a terminal at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// To end: the program belongs to a terminal.
+    Ends,
+    /// To begin anew, of a service: there is no terminal, or SIGHUP was ignored, as by `nohup`.
+    Renews,
 }
 
-impl Terminal {
-    /// The controlling terminal that there is now, unless SIGHUP is ignored, as by `nohup`.
-    pub(crate) fn of_now() -> Self {
-        Self {
-            is_needed: Self::is_there() && !is_ignored(Signal::SIGHUP),
+impl Hangup {
+    /// As the program was started; to be asked before SIGHUP is taken over.
+    pub(crate) fn of_start() -> Self {
+        let has_terminal = File::open("/dev/tty").is_ok();
+        match has_terminal && !is_ignored(Signal::SIGHUP) {
+            true => Self::Ends,
+            false => Self::Renews,
         }
     }
 
-    /// Whether it went away, and the program shall end.
-    pub(crate) fn is_gone(self) -> bool {
-        self.is_needed && !Self::is_there()
+    /// Whether a signal says nothing more to who ends already: SIGHUP comes from the shell and from
+    /// the kernel.
+    pub(crate) fn is_repeated(number: i32) -> bool {
+        number == Signal::SIGHUP as i32
     }
 
-    fn is_there() -> bool {
-        File::open("/dev/tty").is_ok()
+    /// Whether a signal asks to begin anew; all others ask to end.
+    pub(crate) fn renews(self, number: i32) -> bool {
+        number == Signal::SIGHUP as i32 && self == Self::Renews
     }
+}
+
+/// Stops the process, as Ctrl-Z does, until it is continued; SIGTSTP is taken over. Whose process
+/// group has no shell to continue it is not stopped.
+pub(crate) fn stop() -> Result<()> {
+    let set: SigSet = [Signal::SIGTSTP].into_iter().collect();
+    let stopped = raise(Signal::SIGTSTP)
+        .and_then(|()| set.thread_unblock())
+        .and_then(|()| set.thread_block());
+    stopped.map_err(|errno| anyhow!("cannot stop: {errno}"))
 }
 
 /// Whether nothing happened when this signal came, unless it was taken over.

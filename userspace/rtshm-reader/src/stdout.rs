@@ -3,9 +3,10 @@
 //! Data on standard output.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{anyhow, Error, Result};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Prints text.
 pub(crate) fn print(text: &str) -> Result<()> {
@@ -22,6 +23,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Prints `value` as JSON on a line.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&json(value)?)
+}
+
+/// A path in JSON, which is text, whatever bytes it has.
+pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// `value` as a line of JSON.

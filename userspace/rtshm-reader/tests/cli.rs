@@ -127,6 +127,55 @@ fn wrong_usage_is_told_apart() {
         .stderr(contains("no terminal: use --batch or --json"));
 }
 
+/// Whoever tells it, the parser or a command: how the command is used, and where more is said.
+#[test]
+fn wrong_usage_is_of_the_command() {
+    for (arguments, usage) in [
+        (&["sing"][..], "[OPTIONS] <COMMAND>"),
+        (&["--rtshm", "play", "sing"], "[OPTIONS] <COMMAND>"),
+        (&["--verbose", "--quiet", "play"], "play [OPTIONS]"),
+        (&["--rtshm", "status", "play", "more"], "play [OPTIONS]"),
+        (&["play", "--latency", "20"], "play [OPTIONS]"),
+        (&["play", "--sync", "maybe"], "play [OPTIONS]"),
+        (&["play", "--device"], "play [OPTIONS]"),
+        (&["record"], "record [OPTIONS] <FILE>"),
+        (&["record", "song"], "record [OPTIONS] <FILE>"),
+        (&["record", "-", "--json"], "record [OPTIONS] <FILE>"),
+        (
+            &["record", "a.wav", "--gaps", "no"],
+            "record [OPTIONS] <FILE>",
+        ),
+        (&["monitor"], "monitor [OPTIONS]"),
+        (&["monitor", "--count", "3"], "monitor [OPTIONS]"),
+        (&["monitor", "--interval", "5ms"], "monitor [OPTIONS]"),
+        (&["status", "--color"], "status [OPTIONS]"),
+        (&["list", "more"], "list [OPTIONS]"),
+        (&["doctor", "more"], "doctor [OPTIONS]"),
+        (
+            &["bench", "--channels", "64", "--period", "16384"],
+            "bench [OPTIONS]",
+        ),
+        (&["completions", "sh"], "completions [OPTIONS] <SHELL>"),
+        (&["man", "sing"], "man [OPTIONS] [NAME]"),
+        (&["man", "play", "--dir", "."], "man [OPTIONS] [NAME]"),
+    ] {
+        let told = reader(arguments).assert().code(2).stdout(is_empty());
+        let told = String::from_utf8_lossy(&told.get_output().stderr).into_owned();
+        let command = usage
+            .split(' ')
+            .next()
+            .filter(|word| !word.starts_with('['));
+        let command = command.map_or(String::new(), |word| format!(" {word}"));
+        let end = format!(
+            "\n\nUsage: rtshm-reader {usage}\n\n\
+             For more information, try 'rtshm-reader{command} --help'.\n"
+        );
+        assert!(told.starts_with("error: "), "{arguments:?}: {told}");
+        assert!(told.ends_with(&end), "{arguments:?}: {told}");
+        assert_eq!(told.matches("Usage:").count(), 1, "{told}");
+    }
+}
+
 #[test]
 fn help_names_the_exit_codes_and_the_fields() {
     let help = reader(&["--help"]).assert().success().stderr(is_empty());
@@ -184,6 +233,17 @@ fn a_recording_that_cannot_be_written_is_refused() {
     assert_eq!(std::fs::read(song).unwrap(), b"precious");
 }
 
+/// Samples are nothing to look at, and may be anything to a terminal.
+#[test]
+fn no_sound_is_written_to_a_terminal() {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    reader(&["record", "-"])
+        .stdout(Stdio::from(pty.slave))
+        .assert()
+        .code(2)
+        .stderr(contains("standard output is a terminal: name a file"));
+}
+
 #[test]
 fn manual_pages_are_clean() {
     let dir = tempfile::tempdir().unwrap();
@@ -217,6 +277,40 @@ fn manual_pages_are_clean() {
 }
 
 #[test]
+fn a_manual_page_is_called_by_its_name() {
+    let page = |arguments: &[&str]| {
+        let told = reader(&["man"]).args(arguments).assert().success();
+        String::from_utf8_lossy(&told.get_output().stdout).into_owned()
+    };
+    for command in [
+        "play", "record", "monitor", "status", "list", "doctor", "bench",
+    ] {
+        let text = page(&[command]);
+        let title = format!(".TH rtshm-reader-{command} 1 ");
+        assert!(text.contains(&title), "{command}");
+        assert_eq!(page(&[&format!("rtshm-reader-{command}")]), text);
+    }
+    assert!(page(&["rtshm-reader"]).contains(".TH rtshm-reader 1 "));
+    assert_eq!(page(&["rtshm-reader"]), page(&[]));
+    for wrong in [
+        "sing",
+        "",
+        "man",
+        "rtshm-reader-",
+        "rtshm-reader-rtshm-reader",
+    ] {
+        reader(&["man", wrong])
+            .assert()
+            .code(2)
+            .stdout(is_empty())
+            .stderr(contains(format!("no page '{wrong}'")))
+            .stderr(contains(
+                "rtshm-reader, play, record, monitor, status, list, doctor, bench",
+            ));
+    }
+}
+
+#[test]
 fn shells_complete_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = reader(&["completions", shell]).assert().success();
@@ -240,11 +334,27 @@ fn broken_pipe() -> Stdio {
 
 #[test]
 fn a_closed_standard_output_is_no_error() {
-    reader(&["list", "--json"])
+    reader(&["man", "play"])
         .stdout(broken_pipe())
         .assert()
         .success()
         .stderr(is_empty());
+}
+
+/// What failed has failed, whoever reads about it.
+#[test]
+fn a_closed_standard_output_hides_no_failure() {
+    if without_module() {
+        reader(&["doctor"]).stdout(broken_pipe()).assert().code(9);
+        reader(&["doctor", "--json"])
+            .stdout(broken_pipe())
+            .assert()
+            .code(9);
+        reader(&["list", "--json"])
+            .stdout(broken_pipe())
+            .assert()
+            .code(3);
+    }
 }
 
 #[test]
@@ -257,7 +367,7 @@ fn a_closed_standard_error_changes_nothing() {
 
 #[test]
 fn a_full_disk_is_told() {
-    reader(&["list", "--json"])
+    reader(&["man", "play"])
         .stdout(File::options().write(true).open("/dev/full").unwrap())
         .assert()
         .code(1)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
 use std::fmt;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rtshm_abi::layout::ABI_VERSION;
 use rtshm_abi::record::Malformed;
@@ -24,10 +26,7 @@ pub enum Error {
     },
 
     /// The device may not be opened: `EACCES` or `EPERM`.
-    #[error(
-        "not allowed to open {}: join its group with `sudo usermod -aG audio $USER` and log in again",
-        path.display()
-    )]
+    #[error("not allowed to open {}: {}", path.display(), Access(path))]
     Permission {
         /// The device that was asked for.
         path: PathBuf,
@@ -168,6 +167,24 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// How to be allowed to open a file.
+struct Access<'a>(&'a Path);
+
+impl fmt::Display for Access<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.display();
+        match fs::metadata(self.0) {
+            // Nobody shall join the group of root, which is for much else.
+            Ok(node) if node.gid() == 0 || node.mode() & 0o060 != 0o060 => write!(
+                f,
+                "it is root's alone; run this by sudo, or, until the module is loaded anew, \
+                 `sudo chgrp audio {path} && sudo chmod 660 {path}`"
+            ),
+            _ => f.write_str("join its group with `sudo usermod -aG audio $USER` and log in again"),
+        }
+    }
 }
 
 struct Remedy<'a>(&'a [PathBuf]);

@@ -4,6 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 use nix::errno::Errno;
@@ -21,13 +22,7 @@ const PATIENCE: u64 = 60 * SECOND;
 /// run last before, in nanoseconds.
 pub(crate) fn stall(seconds: u64) -> Result<u64> {
     let _watchdogs = Watchdogs::turn_off()?;
-    // Not created: without the lab there is none.
-    let mut port = OpenOptions::new()
-        .write(true)
-        .open(REQUESTS)
-        .context(REQUESTS)?;
-    // In one piece: the host may look at any time.
-    port.write_all(format!("stall {seconds}\n").as_bytes())?;
+    request(&format!("stall {seconds}"))?;
     let begin = now();
     let mut before = begin;
     loop {
@@ -42,6 +37,32 @@ pub(crate) fn stall(seconds: u64) -> Result<u64> {
         );
         before = after;
     }
+}
+
+/// What the host makes when it has begun to trace; see `scripts/vm --share`.
+const TRACING: &str = "/host/tracing";
+
+/// Has the host write down which instructions are executed from now on, until that is so many MiB.
+pub(crate) fn trace(mebibytes: u32) -> Result<()> {
+    request(&format!("trace {mebibytes}"))?;
+    let begin = now();
+    while !Path::new(TRACING).exists() {
+        // Of a clock that flies where there is nothing to do.
+        ensure!(now() - begin < 1000 * PATIENCE, "nobody traces");
+        sleep_ms(1000);
+    }
+    Ok(())
+}
+
+fn request(line: &str) -> Result<()> {
+    // Not created: without the lab there is none.
+    let mut port = OpenOptions::new()
+        .write(true)
+        .open(REQUESTS)
+        .context(REQUESTS)?;
+    // In one piece: the host may look at any time.
+    port.write_all(format!("{line}\n").as_bytes())?;
+    Ok(())
 }
 
 /// The kernel's watchdogs that take a stall of the machine for one of the kernel's, and what turns

@@ -12,6 +12,7 @@ mod desktop;
 mod harness;
 mod hw_params;
 mod kernel_log;
+mod latency;
 mod machine;
 mod material;
 mod meter;
@@ -57,6 +58,18 @@ struct Cli {
     /// Show what tests that pass say, too
     #[arg(short, long)]
     verbose: bool,
+
+    /// Measure latency and cost over so many periods in place of testing, and print JSON
+    #[arg(long, value_name = "PERIODS", conflicts_with_all = ["list", "filter", "except"])]
+    bench_latency: Option<u32>,
+
+    /// Play through this card while the host writes down the instructions that are executed
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["list", "filter", "except"])]
+    trace: Option<latency::Traced>,
+
+    /// How much of that it is to write, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 300, requires = "trace")]
+    trace_size: u32,
 
     /// Run one test in this process (what the program starts itself with)
     #[arg(long, value_name = "NAME", hide = true, conflicts_with_all = ["list", "filter", "except"])]
@@ -151,6 +164,12 @@ fn main() -> ExitCode {
     if let Some([worker, round]) = cli.storm_consumer.as_deref() {
         let round = round.parse().unwrap_or_default();
         return harness::conclude(storm::consumer::live(worker, round));
+    }
+    if let Some(periods) = cli.bench_latency {
+        return harness::conclude(latency::bench(periods));
+    }
+    if let Some(card) = cli.trace {
+        return harness::conclude(latency::trace(card, cli.trace_size));
     }
     if let Some(role) = cli.play_role {
         return harness::conclude(process::play(role));

@@ -31,6 +31,18 @@ impl Material {
         }
     }
 
+    /// So many frames of it.
+    pub(crate) fn part(&self, first: u64, count: u64) -> Self {
+        let channels = self.channels as usize;
+        let frame = channels * sample_bytes(self.format);
+        let range = |unit: usize| first as usize * unit..(first + count) as usize * unit;
+        Self {
+            bytes: self.bytes[range(frame)].to_vec(),
+            expected: self.expected[range(channels)].to_vec(),
+            ..*self
+        }
+    }
+
     /// What must come out for the frames from `first` on.
     pub(crate) fn expected_at(&self, first: u64, count: u64) -> Option<&[u32]> {
         let channels = u64::from(self.channels);

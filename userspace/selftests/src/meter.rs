@@ -6,6 +6,7 @@
 //! A thread of the lowest priority soaks up what all others leave over, and counts it. So interrupts
 //! and switches are in the account, which the kernel's own accounts of idle time leave out.
 
+use std::arch::x86_64::_rdtsc;
 use std::fs;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,9 @@ const INSTRUCTION: u64 = 2;
 /// Rounds of a loop that is timed.
 const ROUNDS: u64 = 200_000;
 
+/// Instructions that [`spin()`] executes.
+pub(crate) const SPIN: u64 = 2 * ROUNDS;
+
 /// What is spent in a second of the machine's time, in instructions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spent {
@@ -38,6 +42,8 @@ pub(crate) struct Spent {
 pub(crate) struct Meter {
     /// Nanoseconds that `ROUNDS` rounds of the soaking thread take.
     rounds: u64,
+    /// Ticks of the time stamp counter that `SPIN` instructions take.
+    ticks: u64,
 }
 
 #[derive(Default)]
@@ -73,13 +79,19 @@ impl Meter {
     ///
     /// Where it is not in instructions.
     pub(crate) fn new() -> Result<Self> {
-        let instruction = fastest(spin) as f64 / (2 * ROUNDS) as f64;
+        let instruction = fastest(now, spin) as f64 / SPIN as f64;
         ensure!(
             (instruction / INSTRUCTION as f64 - 1.0).abs() < 0.01,
             "an instruction takes {instruction} ns instead of {INSTRUCTION}: is this --icount?"
         );
-        let rounds = fastest(|| Shared::default().soak(ROUNDS));
-        Ok(Self { rounds })
+        let rounds = fastest(now, || Shared::default().soak(ROUNDS));
+        let ticks = fastest(ticks, spin);
+        Ok(Self { rounds, ticks })
+    }
+
+    /// The instructions that take so many ticks of the processor's time stamp counter.
+    pub(crate) fn instructions(&self, ticks: f64) -> f64 {
+        ticks * SPIN as f64 / self.ticks as f64
     }
 
     /// Measures for so many milliseconds.
@@ -151,18 +163,24 @@ fn time_of(id: Pid) -> Result<u64> {
     Ok(first.parse()?)
 }
 
-/// The time of something, at the best of some tries: no interrupt came between.
-fn fastest(what: impl Fn()) -> u64 {
+/// What the processor's time stamp counter says.
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: Every x86-64 has the instruction, and Linux lets programs use it.
+    unsafe { _rdtsc() }
+}
+
+/// The time of something by a clock, at the best of some tries: no interrupt came between.
+fn fastest(clock: fn() -> u64, what: impl Fn()) -> u64 {
     let times = (0..5).map(|_| {
-        let start = now();
+        let start = clock();
         what();
-        now() - start
+        clock() - start
     });
     times.min().unwrap_or_default()
 }
 
-/// Executes `2 * ROUNDS` instructions.
-fn spin() {
+/// Executes `SPIN` instructions.
+pub(crate) fn spin() {
     // SAFETY: It changes a register that it says it changes, and the flags.
     unsafe {
         core::arch::asm!(

@@ -12,6 +12,7 @@ use nix::kmod::{delete_module, DeleteModuleFlags};
 use rtshm::{Device, Status};
 
 use crate::raw::Node;
+use crate::storm::Settings;
 use crate::time::wait_until;
 
 /// The device node.
@@ -40,12 +41,25 @@ pub(crate) fn ready_with(arguments: &str) -> Result<()> {
         // What the test before has left behind goes with its last process.
         wait_until("the device to be unused", || Ok(refcount()? == 0))?;
         // A test that failed may have left the module without a card.
-        if loaded_arguments() == arguments && Device::open(NODE).is_ok() {
+        if loaded_arguments() == in_full(arguments) && Device::open(NODE).is_ok() {
             return Ok(());
         }
         unload()?;
     }
     load(arguments)
+}
+
+/// The arguments with what holds for all tests.
+fn in_full(arguments: &str) -> String {
+    match Settings::get().eager && !arguments.contains("eager=") {
+        true => format!("eager=1 {arguments}"),
+        false => arguments.to_string(),
+    }
+}
+
+/// Whether the module was loaded so that chunks go out before they are due.
+pub(crate) fn is_eager() -> bool {
+    loaded_arguments().contains("eager=1")
 }
 
 fn loaded_arguments() -> String {
@@ -76,7 +90,8 @@ pub(crate) fn load(arguments: &str) -> Result<()> {
 
 /// Tries to load the module.
 pub(crate) fn try_load(arguments: &str) -> Result<Output> {
-    fs::write(ARGUMENTS, arguments)?;
+    let arguments = in_full(arguments);
+    fs::write(ARGUMENTS, &arguments)?;
     Command::new("modprobe")
         .arg("rtshm")
         .args(arguments.split_whitespace())

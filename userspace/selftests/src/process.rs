@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 
 use anyhow::{ensure, Context, Result};
@@ -103,6 +103,8 @@ impl Drop for Player {
 
 /// What a program did.
 pub(crate) struct Outcome {
+    /// With the signal that it died of, if it did.
+    status: ExitStatus,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -111,6 +113,7 @@ pub(crate) struct Outcome {
 impl From<Output> for Outcome {
     fn from(output: Output) -> Self {
         Self {
+            status: output.status,
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -120,7 +123,7 @@ impl From<Output> for Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "status {:?}", self.code)?;
+        write!(f, "{}", self.status)?;
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
                 write!(f, ", {name}: {:?}", text.trim_end())?;

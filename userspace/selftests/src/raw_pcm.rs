@@ -3,13 +3,14 @@
 //! A PCM through alsa-lib's C functions: all four ways to write and to read, and both directions.
 
 use std::ffi::CString;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
 use alsa::Direction;
 use alsa_sys as sys;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::libc::{c_int, c_long, c_void, timespec};
+use nix::libc::{c_int, c_long, c_void, pollfd, timespec};
 
 use crate::app::Setup;
 use crate::time::{wait_until, SECOND};
@@ -93,6 +94,29 @@ impl RawPcm {
     /// What it was set up to last.
     pub(crate) fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// The open file of a card's PCM.
+    pub(crate) fn file(&self) -> Result<BorrowedFd<'_>, Errno> {
+        let mut file = pollfd {
+            fd: -1,
+            events: 0,
+            revents: 0,
+        };
+        let place = (&raw mut file).cast();
+        // SAFETY: The handle is open, and there is a place for one descriptor.
+        let count = check(unsafe { sys::snd_pcm_poll_descriptors(self.as_ptr(), place, 1) })?;
+        if count != 1 || file.fd < 0 {
+            return Err(Errno::EBADF);
+        }
+        // SAFETY: It is open as long as the handle.
+        Ok(unsafe { BorrowedFd::borrow_raw(file.fd) })
+    }
+
+    /// Has calls sleep, as they do from the beginning, or not.
+    pub(crate) fn set_blocking(&self, blocking: bool) -> Result<(), Errno> {
+        // SAFETY: The handle is open.
+        check(unsafe { sys::snd_pcm_nonblock(self.as_ptr(), (!blocking).into()) }).map(drop)
     }
 
     fn as_ptr(&self) -> *mut sys::snd_pcm_t {

@@ -8,6 +8,7 @@
 
 mod card;
 mod clocked;
+mod eager;
 mod ledger;
 mod mixer;
 mod random;

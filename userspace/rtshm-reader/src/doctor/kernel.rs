@@ -5,11 +5,11 @@
 use super::check::{Check, Verdict};
 use super::system::System;
 
-/// The first kernel that has what the module needs.
-const OLDEST: (u32, u32) = (7, 3);
-
 /// What the build itself asks before it begins, so that both say the same.
 const PREP: &str = include_str!("../../../../scripts/kernel-rust-prep");
+
+/// What it is asked for: lines of an option and its value.
+const NEEDS: &str = include_str!("../../../../module/needs");
 
 /// How that ends where the metadata can be made.
 const METADATA_IS_TO_BE_MADE: i32 = 4;
@@ -23,8 +23,8 @@ pub(super) fn checks(system: &System, has_module: bool) -> Vec<Check> {
     let release = system.release();
     let mut checks = vec![version(&release, has_module)];
     let config = Config::read(system, &release);
-    for option in ["CONFIG_RUST", "CONFIG_SND_PCM"] {
-        checks.push(config.check(option, has_module));
+    for option in ["RUST"].into_iter().chain(needed("--config")) {
+        checks.push(config.check(&format!("CONFIG_{option}"), has_module));
     }
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fail);
     checks.push(match (has_module, fails) {
@@ -35,11 +35,22 @@ pub(super) fn checks(system: &System, has_module: bool) -> Vec<Check> {
     checks
 }
 
+/// What the module needs by this option.
+fn needed(option: &'static str) -> impl Iterator<Item = &'static str> {
+    let value = move |line: &'static str| line.strip_prefix(option)?.strip_prefix(' ');
+    NEEDS.lines().filter_map(value)
+}
+
+/// The first kernel that has what the module needs.
+fn oldest() -> (u32, u32) {
+    needed("--at-least").find_map(parse).unwrap_or_default()
+}
+
 fn version(release: &str, has_module: bool) -> Check {
     let name = "kernel";
-    let (major, minor) = OLDEST;
+    let (major, minor) = oldest();
     match parse(release) {
-        Some(version) if version >= OLDEST => Check::ok(name, release),
+        Some(version) if version >= (major, minor) => Check::ok(name, release),
         Some(_) if has_module => Check::warn(
             name,
             format!("{release} is older than {major}.{minor}, but there is a module for it"),
@@ -100,18 +111,24 @@ impl Config {
 fn building(system: &System, release: &str) -> Check {
     let name = "building";
     let tree = format!("/lib/modules/{release}/build");
-    let (kdir, oldest) = (system.at(&tree), format!("{}.{}", OLDEST.0, OLDEST.1));
+    let kdir = system.at(&tree);
     let kdir = kdir.to_string_lossy();
     let script = ["-c", PREP, "kernel-rust-prep", "--check", "--quiet"];
-    let about = ["--at-least", &oldest, "--kdir", &kdir, release];
-    let Some(said) = system.run("bash", &[&script[..], &about].concat()) else {
+    let needs = NEEDS.lines().filter(|line| line.starts_with("--"));
+    let needs: Vec<_> = needs.flat_map(str::split_whitespace).collect();
+    let about = ["--kdir", &kdir, release];
+    let Some(said) = system.run("bash", &[&script[..], &needs, &about].concat()) else {
         return Check::skip(name, "bash is not installed");
     };
     match said.code {
         Some(0) => return Check::ok(name, format!("{tree} is fit for modules in Rust")),
         Some(METADATA_IS_TO_BE_MADE) => {
-            return Check::warn(name, "the kernel's Rust metadata is yet to be made")
-                .fix("sudo kernel-rust-prep")
+            return Check::warn(name, "the kernel's Rust metadata is yet to be made").fix(
+                match system.has_program("kernel-rust-prep") {
+                    true => "sudo kernel-rust-prep",
+                    false => "install rtshm-dkms; or, in its source: sudo scripts/kernel-rust-prep",
+                },
+            )
         }
         _ => {}
     }
@@ -127,15 +144,29 @@ fn building(system: &System, release: &str) -> Check {
 mod tests {
     use super::*;
 
+    /// Else nothing is checked.
+    #[test]
+    fn needs_are_read() {
+        assert!(oldest() > (6, 0), "{NEEDS}");
+        assert!(needed("--config").any(|option| option == "SND_PCM"));
+    }
+
     #[test]
     fn releases_have_versions() {
         assert_eq!(parse("7.3.4+deb13-amd64"), Some((7, 3)));
         assert_eq!(parse("7.10-rc1"), Some((7, 10)));
         assert_eq!(parse("linux"), None);
-        assert_eq!(version("7.2.9", false).verdict, Verdict::Fail);
+        let (major, minor) = oldest();
+        let before = match minor {
+            0 => format!("{}.9", major - 1),
+            _ => format!("{major}.{}.9", minor - 1),
+        };
+        assert_eq!(version(&before, false).verdict, Verdict::Fail);
+        assert_eq!(version(&before, true).verdict, Verdict::Warn);
+        let first = format!("{major}.{minor}");
+        assert_eq!(version(&first, false).verdict, Verdict::Ok);
         assert_eq!(version("7.10.0", false).verdict, Verdict::Ok);
         assert_eq!(version("8.0.0", false).verdict, Verdict::Ok);
-        assert_eq!(version("7.2.9", true).verdict, Verdict::Warn);
         assert_eq!(version("6.18.44", false).verdict, Verdict::Fail);
     }
 

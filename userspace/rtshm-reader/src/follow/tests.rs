@@ -10,8 +10,14 @@ const RATE: u32 = 48_000;
 const CHUNK: f64 = 512.0;
 const PERIOD: f64 = 1200.0;
 
+/// The module's by default.
+const DEFAULT_CHUNK: f64 = 256.0;
+
 /// Seconds after which the loop has to be locked.
 const LOCKED_BY: f64 = 15.0;
+
+/// How fast a card runs at a time, off nominal.
+type Drift = fn(f64) -> f64;
 
 /// How a card tells where it stands.
 #[derive(Clone, Copy)]
@@ -29,7 +35,7 @@ enum Pointer {
 struct World {
     pointer: Pointer,
     /// How fast the real card runs at a time, off nominal.
-    drift: fn(f64) -> f64,
+    drift: Drift,
     /// Seconds by which time stamps are late at most.
     jitter: f64,
     /// Seconds by which the reader may wake late, and each hundredth time.
@@ -49,7 +55,7 @@ struct Worst {
 }
 
 impl World {
-    fn new(pointer: Pointer, drift: fn(f64) -> f64) -> Self {
+    fn new(pointer: Pointer, drift: Drift) -> Self {
         Self {
             pointer,
             drift,
@@ -151,11 +157,16 @@ impl World {
     }
 }
 
-const DRIFTS: [fn(f64) -> f64; 5] = [|_| -300e-6, |_| -100e-6, |_| 0.0, |_| 100e-6, |_| 300e-6];
+const DRIFTS: [Drift; 5] = [|_| -300e-6, |_| -100e-6, |_| 0.0, |_| 100e-6, |_| 300e-6];
+
+/// A card whose rate is a sine of so many ppm, with a period of so many seconds.
+fn sine<const PPM: u32, const SECONDS: u32>(time: f64) -> f64 {
+    f64::from(PPM) * 1e-6 * (2.0 * PI * time / f64::from(SECONDS)).sin()
+}
 
 /// As slow as the temperature of a room.
 fn wander(time: f64) -> f64 {
-    30e-6 * (2.0 * PI * time / 3600.0).sin()
+    sine::<30, 3600>(time)
 }
 
 #[track_caller]
@@ -195,6 +206,68 @@ fn a_slow_wander_is_followed() {
         assert_follows(
             World::new(pointer, |time| wander(time + 1800.0) - 300e-6),
             200.0,
+        );
+    }
+}
+
+/// What a run of two periods shows, or of most of a long one.
+fn worst_of_sine(pointer: Pointer, drift: Drift, period: f64, jitter: f64) -> Worst {
+    let mut world = World::new(pointer, drift);
+    world.jitter = jitter;
+    world.run(
+        (2.0 * period).clamp(240.0, 2400.0),
+        &mut Follower::new(RATE),
+    )
+}
+
+/// The rate is hardly followed where the period is five minutes or less, but the frames that this
+/// comes to are few.
+#[test]
+fn a_wander_of_any_period_keeps_its_distance() {
+    let drifts: [(Drift, f64); 6] = [
+        (sine::<30, 60>, 60.0),
+        (sine::<30, 120>, 120.0),
+        (sine::<30, 300>, 300.0),
+        (sine::<30, 600>, 600.0),
+        (sine::<30, 1200>, 1200.0),
+        (sine::<30, 3600>, 3600.0),
+    ];
+    for (drift, period) in drifts {
+        for pointer in [Pointer::Exact, Pointer::Interrupts, Pointer::Timer] {
+            for jitter in [20e-6, 60e-6] {
+                let worst = worst_of_sine(pointer, drift, period, jitter);
+                // What the book promises.
+                let (ppm, frames) = match period {
+                    3600.0 => (2.0, 5.0),
+                    600.0.. => (3.5, 12.0),
+                    _ => (45.0, 70.0),
+                };
+                assert!(worst.speed <= ppm, "{period} s: {worst:?}");
+                assert!(worst.distance <= frames, "{period} s: {worst:?}");
+            }
+        }
+    }
+}
+
+/// Not beyond: whoever betters it has a limit to change in `Documentation/reader.rst`.
+#[test]
+fn a_rate_that_changes_fast_is_taken_for_jitter() {
+    let slow = worst_of_sine(Pointer::Interrupts, sine::<100, 3600>, 3600.0, 60e-6);
+    assert!(
+        slow.distance <= DEFAULT_CHUNK && slow.speed <= 3.5,
+        "{slow:?}"
+    );
+    let drifts: [(Drift, f64); 3] = [
+        (sine::<100, 120>, 120.0),
+        (sine::<100, 600>, 600.0),
+        (sine::<100, 1200>, 1200.0),
+    ];
+    for (drift, period) in drifts {
+        let fast = worst_of_sine(Pointer::Interrupts, drift, period, 60e-6);
+        assert!(fast.speed > 10.0, "{period} s: {fast:?}");
+        assert!(
+            fast.distance <= 500.0 && fast.speed <= 145.0,
+            "{period} s: {fast:?}"
         );
     }
 }

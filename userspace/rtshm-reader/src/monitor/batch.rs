@@ -24,6 +24,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
     };
     // Columns are told apart by spaces.
     let name = status.consumer_name.as_ref();
+    let name = name.filter(|name| !name.is_empty());
     columns(&[
         &format!("{:.3}", snapshot.time),
         status.state,
@@ -45,7 +46,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
         &or_dash(level(loudest.map(|level| level.rms))),
         &or_dash(loudest.map(|level| level.clipped)),
         &or_dash(status.consumer_pid),
-        &or_dash(name.map(|name| name.replace(' ', "_"))),
+        &or_dash(name.map(|name| name.replace(char::is_whitespace, "_"))),
     ])
 }
 

@@ -13,12 +13,15 @@ use crossterm::terminal::{
     EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{cursor, execute, queue};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::view::{Canvas, Line, Paint};
 
-/// A terminal that is ours until this is dropped.
+/// A terminal that is ours until this is dropped, but while others have it: a shell that has stopped
+/// us, or has us in the background.
 pub(super) struct Screen {
     unicode: bool,
+    is_taken: bool,
     painting: Painting,
 }
 
@@ -43,12 +46,19 @@ impl Screen {
             leave();
             said(panic);
         }));
-        take()?;
-        Ok(Self {
+        let mut screen = Self {
             unicode: is_utf8(|name| env::var(name).ok()),
+            is_taken: false,
             // https://no-color.org: whatever its value.
             painting: Painting::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())),
-        })
+        };
+        screen.take_back()?;
+        Ok(screen)
+    }
+
+    /// Whether the terminal is ours now.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken
     }
 
     /// What there is to paint on.
@@ -65,18 +75,35 @@ impl Screen {
         }
     }
 
-    /// Takes the terminal over once more, after somebody else has had it.
+    /// Takes the terminal over, also after somebody else has had it; not in the background, where
+    /// that would stop us, or paint over what is there.
     pub(super) fn take_back(&mut self) -> Result<()> {
+        if !is_foreground() {
+            return Ok(());
+        }
         self.painting = Painting::new(self.painting.colour);
         // Or it would be taken for raw still, whatever a shell has made of it.
         if io::stdin().is_terminal() {
             terminal::disable_raw_mode()?;
         }
-        take()
+        take()?;
+        self.is_taken = true;
+        Ok(())
     }
 
-    /// Shows these lines, made for this canvas; what is on the screen already is left alone.
+    /// Gives the terminal back.
+    pub(super) fn give_back(&mut self) {
+        if std::mem::take(&mut self.is_taken) {
+            leave();
+        }
+    }
+
+    /// Shows these lines, made for this canvas, where the terminal is ours; what is on the screen
+    /// already is left alone.
     pub(super) fn paint(&mut self, lines: Vec<Line>, canvas: Canvas) -> Result<()> {
+        if !self.is_taken {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         self.painting
             .change(&mut bytes, lines, canvas)
@@ -90,7 +117,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        leave();
+        self.give_back();
     }
 }
 
@@ -160,6 +187,11 @@ impl Painting {
         }
         Ok(())
     }
+}
+
+/// Whether the terminal's foreground is ours, as far as it has one.
+fn is_foreground() -> bool {
+    tcgetpgrp(io::stdout()).map_or(true, |group| group == getpgrp())
 }
 
 fn take() -> Result<()> {

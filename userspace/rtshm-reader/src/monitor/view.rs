@@ -89,7 +89,7 @@ fn header(snapshot: &Snapshot, columns: usize) -> Vec<Line> {
         Paint::Title,
         format!(
             "{}  card {} ({})  {}",
-            status.device.display(),
+            status.rtshm.display(),
             status.card,
             status.card_id,
             status.state

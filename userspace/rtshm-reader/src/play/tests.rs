@@ -93,7 +93,7 @@ fn a_stream_arrives_bit_for_bit() {
     let mut consumer = kernel.consumer().unwrap();
     let mut player = player(&name, true, &consumer);
     let application = application(kernel, 30, true);
-    play(&mut player, &mut consumer, &signals).unwrap();
+    play(&mut player, &mut consumer, &signals, Hangup::Renews).unwrap();
     application.join().unwrap();
 
     let expected: Vec<f32> = (0..30 * u64::from(CHUNK) * 2).map(sample).collect();
@@ -117,7 +117,7 @@ fn a_signal_ends_it_with_what_was_played() {
         player.step(&mut consumer, now()).unwrap();
     }
     raise(Signal::SIGTERM).unwrap();
-    play(&mut player, &mut consumer, &signals).unwrap();
+    play(&mut player, &mut consumer, &signals, Hangup::Renews).unwrap();
     drop(kernel);
     let expected: Vec<f32> = (0..5 * u64::from(CHUNK) * 2).map(sample).collect();
     assert!(sound(&file) == expected);
@@ -132,7 +132,7 @@ fn a_corrupt_ring_ends_it_with_the_reason() {
     kernel.push(record::FORMAT, 0, 0, &[&[0; 8]]);
     kernel.update_bell();
     let mut player = player("null", false, &consumer);
-    let error = play(&mut player, &mut consumer, &signals).unwrap_err();
+    let error = play(&mut player, &mut consumer, &signals, Hangup::Renews).unwrap_err();
     assert!(matches!(
         error.downcast_ref::<Error>(),
         Some(Error::Malformed { at: 0, .. })
@@ -149,7 +149,7 @@ fn a_consumer_found_faulty_ends_it() {
     let kernel = Fake::new();
     let mut consumer = kernel.consumer_polling(write).unwrap();
     let mut player = player("null", false, &consumer);
-    let error = play(&mut player, &mut consumer, &signals).unwrap_err();
+    let error = play(&mut player, &mut consumer, &signals, Hangup::Renews).unwrap_err();
     assert!(matches!(error.downcast_ref::<Error>(), Some(Error::Faulty)));
 }
 
@@ -163,6 +163,8 @@ fn a_card_that_was_taken_away_ends_it() {
     let kernel = Fake::new();
     let mut consumer = kernel.consumer_polling(read).unwrap();
     let mut player = player("null", false, &consumer);
-    let error = play(&mut player, &mut consumer, &signals).unwrap_err();
+    let error = play(&mut player, &mut consumer, &signals, Hangup::Renews).unwrap_err();
     assert!(matches!(error.downcast_ref::<Error>(), Some(Error::Gone)));
 }
+
+mod hangup;

@@ -550,6 +550,34 @@ fn finishing_with_a_full_sink_plays_what_was_played_until_then() {
 }
 
 #[test]
+fn finishing_ends_between_chunks_that_came_before_they_are_due() {
+    const CHUNK: u64 = 47;
+    let mut world = World::new(false);
+    world.start();
+    world.playing = false;
+    for index in 0..250 {
+        let first = index * CHUNK;
+        let due = world.now + first * SECOND / u64::from(RATE);
+        assert!(world
+            .kernel
+            .audio(1, first, due, &frames(first, first + CHUNK)));
+    }
+    world.step();
+    // In the middle of a chunk.
+    let buffered = world.card.borrow().buffered;
+    assert_ne!(buffered % CHUNK, 0);
+    world.player.finish(world.now);
+    world.run(2000);
+    assert_eq!(world.wait, Wait::Done);
+    assert_same(
+        &world.heard_sound(),
+        &frames(0, buffered.next_multiple_of(CHUNK)),
+    );
+    let summary = world.summary();
+    assert_eq!(summary.frames_in, summary.frames_out);
+}
+
+#[test]
 fn finishing_without_a_stream_is_done_at_once() {
     let mut world = World::new(false);
     world.step();

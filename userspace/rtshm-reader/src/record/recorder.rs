@@ -414,7 +414,7 @@ impl Recorder {
     fn account(&mut self, open: &Open) {
         let spec = open.take.spec();
         let frames = open.take.told();
-        self.summary.frames += frames;
+        self.summary.frames_out += frames;
         let file = FileSummary::new(&open.name, self.settings.container, spec, frames);
         self.summary.files.push(file);
         if let Some(left) = &mut self.left {

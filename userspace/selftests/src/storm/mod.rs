@@ -44,6 +44,10 @@ pub(crate) struct Settings {
     /// Let each test of the suite soak last so long
     #[arg(long, value_name = "HOURS")]
     pub(crate) soak_hours: Option<f64>,
+
+    /// Have chunks delivered eagerly where a test does not say otherwise
+    #[arg(long)]
+    pub(crate) eager: bool,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -67,6 +71,7 @@ impl Settings {
                 .map(|seconds| format!("--storm-seconds={seconds}")),
         );
         arguments.extend(self.soak_hours.map(|hours| format!("--soak-hours={hours}")));
+        arguments.extend(self.eager.then(|| "--eager".to_string()));
         arguments
     }
 }

@@ -377,6 +377,8 @@ fn values_beyond() -> Result<()> {
     for value in [3, 0x7fff_ffff, 0xffff_ffff] {
         let result = write(PCM, "Clock Source", value);
         ensure!(result == Err(Errno::EINVAL), "source {value}: {result:?}");
+        let result = write(PCM, "Delivery", value - 1);
+        ensure!(result == Err(Errno::EINVAL), "delivery {value}: {result:?}");
     }
     let result = write(MIXER, "No such element", 0);
     ensure!(result == Err(Errno::ENOENT), "no element: {result:?}");

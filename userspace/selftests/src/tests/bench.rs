@@ -93,9 +93,9 @@ fn check_account(arguments: &[&str], frames: u64, chunks: u64) -> Result<()> {
     let latencies: Vec<_> = latencies.into_iter().collect::<Result<_>>()?;
     // None is there before the card has played it.
     ensure!(latencies[0] >= 0.0 && latencies.is_sorted(), "{told}");
-    let woken = number(&told, "wakeups")?;
+    let woken = number(&told, "reader_wakeups")?;
     ensure!(
-        woken > 0 && number(&told, "system_calls")? >= woken,
+        woken > 0 && number(&told, "reader_system_calls")? >= woken,
         "{told}"
     );
     ensure!(

@@ -244,6 +244,11 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    /// Whether a change may be told at `position`: where the card is, which frames were sent ahead of.
+    fn is_behind(&self, position: u64) -> bool {
+        module::is_eager() && position < self.position
+    }
+
     fn follow(&mut self, entry: &Entry) -> Result<()> {
         match entry {
             Entry::Format {
@@ -256,7 +261,7 @@ impl Cursor<'_> {
                     (self.stream, self.position) = (self.stream + 1, 0);
                 }
                 ensure!(
-                    *position == self.position,
+                    *position == self.position || *resync && self.is_behind(*position),
                     "a format at {position}, {} is next",
                     self.position
                 );
@@ -270,7 +275,7 @@ impl Cursor<'_> {
             Entry::State {
                 position, state, ..
             } => ensure!(
-                *position == self.position,
+                *position == self.position || self.is_behind(*position),
                 "{state:?} at {position}, {} is next",
                 self.position
             ),

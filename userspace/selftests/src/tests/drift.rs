@@ -45,6 +45,8 @@ tests!(drift:
     plus_100,
     plus_300,
     wander,
+    wander_in_a_minute,
+    wander_in_five_minutes,
     aloop_shifted,
     aloop_recorded,
     resampled,
@@ -81,6 +83,9 @@ const RATE: u32 = 48_000;
 /// Seconds after which the clock has to be right.
 const LOCKED_BY: f64 = 15.0;
 
+/// Seconds of which is told how it goes.
+const SHOWN: f64 = 30.0;
+
 /// How far off nominal it may be then, compared with the card's.
 const PRECISION: f64 = 1e-6;
 
@@ -93,6 +98,9 @@ fn precision(card: f64) -> f64 {
         PRECISION
     }
 }
+
+/// How far off it may be where a wander of 30 ppm is faster than it is followed.
+const FAST_PRECISION: f64 = 45e-6;
 
 /// What the reader's memory may come to, in KiB.
 const MEMORY: u64 = 8 << 10;
@@ -146,6 +154,16 @@ const LONG: Pace = Pace {
 
 /// Plays on a card that is so far off nominal at each second, and follows it.
 fn follow(drift: fn(f64) -> f64, seconds: u64, pace: &Pace) -> Result<()> {
+    follow_within(precision, drift, seconds, pace)
+}
+
+/// The same, where it may be so far off on a card of a speed.
+fn follow_within(
+    precision: impl Fn(f64) -> f64,
+    drift: fn(f64) -> f64,
+    seconds: u64,
+    pace: &Pace,
+) -> Result<()> {
     module::ready_with(pace.arguments)?;
     let frames = u32::try_from(seconds * u64::from(RATE))?;
     let mut listener = Listener::start(drift, Order::new(frames))?;
@@ -168,6 +186,14 @@ fn follow(drift: fn(f64) -> f64, seconds: u64, pace: &Pace) -> Result<()> {
         let (passed, time) = app.passed()?;
         let since = (time as f64 - heard.time as f64) / SECOND as f64;
         let distance = passed - f64::from(heard.frame) - since * f64::from(RATE) * card;
+        if at < SHOWN {
+            // For `scripts/plot-locking`.
+            println!(
+                "{at:.1} s: {:+.3} ppm on a card of {:+.3} ppm, {distance:.1} frames ahead",
+                (clock - 1.0) * 1e6,
+                (card - 1.0) * 1e6
+            );
+        }
         if at < LOCKED_BY {
             continue;
         }
@@ -220,6 +246,18 @@ fn plus_300() -> Result<()> {
 /// By 30 ppm either way in an hour, here from one end to where it is fastest.
 fn wander() -> Result<()> {
     follow(|at| 30e-6 * (2.0 * PI * at / 3600.0).cos(), 1_000, &LONG)
+}
+
+/// By 30 ppm either way in a minute: faster than the rate is followed, and yet within a chunk.
+fn wander_in_a_minute() -> Result<()> {
+    let drift = |at: f64| 30e-6 * (2.0 * PI * at / 60.0).sin();
+    follow_within(|_| FAST_PRECISION, drift, 90, &SHORT)
+}
+
+/// The same in five minutes.
+fn wander_in_five_minutes() -> Result<()> {
+    let drift = |at: f64| 30e-6 * (2.0 * PI * at / 300.0).sin();
+    follow_within(|_| FAST_PRECISION, drift, 240, &SHORT)
 }
 
 /// Another driver's card, which moves in steps of a tick.

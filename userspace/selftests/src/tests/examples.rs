@@ -119,19 +119,19 @@ impl Running {
     }
 }
 
-/// Whether a process catches SIGTERM, or blocks it.
+/// Whether a process catches SIGTERM, or blocks it for good.
 fn heeds_sigterm(pid: u32) -> Result<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let masks = status.lines().filter_map(|line| {
-        line.strip_prefix("SigCgt:")
-            .or(line.strip_prefix("SigBlk:"))
-    });
-    for mask in masks {
-        if u64::from_str_radix(mask.trim(), 16)? & 1 << (Signal::SIGTERM as u32 - 1) != 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mask = |name| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name));
+        let mask = mask.with_context(|| format!("no {name}"))?;
+        anyhow::Ok(u64::from_str_radix(mask.trim(), 16)?)
+    };
+    let is_in = |mask: u64, signal| mask & 1 << (signal as u32 - 1) != 0;
+    // The C library blocks all of them for a moment, as before the first random number.
+    let blocked = mask("SigBlk:")?;
+    Ok(is_in(mask("SigCgt:")?, Signal::SIGTERM)
+        || is_in(blocked, Signal::SIGTERM) && !is_in(blocked, Signal::SIGUSR1))
 }
 
 /// Compares what an example wrote with what was to come out.

@@ -2,8 +2,10 @@
 
 //! Several cards in one module.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use alsa::pcm::Format;
 use alsa::Ctl;
@@ -76,7 +78,7 @@ fn each_has_its_names() -> Result<()> {
         ensure!(said[number] == line, "{said:?}");
         let told = &listed[number];
         ensure!(
-            told["device"] == node.as_str() && told["card"] == card && told["card_id"] == *id,
+            told["rtshm"] == node.as_str() && told["card"] == card && told["card_id"] == *id,
             "{listed}"
         );
     }
@@ -119,12 +121,31 @@ fn failure_undoes_all() -> Result<()> {
     module::unload()?;
     let other = run("modprobe", &["snd-dummy", "index=9"])?;
     ensure!(other.code == Some(0), "{other}");
-    let refused = module::try_load("index=8 devices=3")?;
-    let error = String::from_utf8_lossy(&refused.stderr);
-    ensure!(
-        !refused.status.success() && error.contains("resource busy"),
-        "{error}"
-    );
+    // Nobody may get hold of a node that goes with the module, whatever is open.
+    let stop = AtomicBool::new(false);
+    let opened = thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            let open = || File::options().read(true).write(true).open(module::NODE);
+            while !stop.load(Ordering::Relaxed) {
+                if open().is_ok() {
+                    return true;
+                }
+            }
+            false
+        });
+        let loads = (0..6).try_for_each(|_| {
+            let refused = module::try_load("index=8 devices=3")?;
+            let error = String::from_utf8_lossy(&refused.stderr);
+            ensure!(
+                !refused.status.success() && error.contains("resource busy"),
+                "{error}"
+            );
+            Ok(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        loads.map(|()| opener.join().unwrap_or(true))
+    })?;
+    ensure!(!opened, "a node was opened before its module was loaded");
     let left: Vec<_> = fs::read_dir("/sys/devices/faux")?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with("rtshm"))

@@ -14,6 +14,7 @@ mod clock;
 mod consumers;
 mod doctor;
 mod drift;
+mod eager;
 mod economy;
 mod examples;
 mod faults;
@@ -48,6 +49,7 @@ mod unloading;
 mod waiting;
 
 use crate::harness::Test;
+use crate::latency;
 
 /// Lists functions of a module as tests named after both.
 macro_rules! tests {
@@ -60,7 +62,7 @@ macro_rules! tests {
         ),+];
     };
 }
-use tests;
+pub(crate) use tests;
 
 /// All tests of the card.
 pub(crate) fn all() -> Vec<Test> {
@@ -94,6 +96,7 @@ pub(crate) fn all() -> Vec<Test> {
         hotplug::TESTS,
         loss::TESTS,
         parameters::TESTS,
+        eager::TESTS,
         insight::TESTS,
         tracing::TESTS,
         instances::TESTS,
@@ -137,7 +140,7 @@ pub(crate) fn soak() -> Vec<Test> {
 
 /// As much as the card can carry, and what it costs.
 pub(crate) fn load() -> Vec<Test> {
-    [load::TESTS, economy::TESTS].concat()
+    [load::TESTS, economy::TESTS, latency::checks::TESTS].concat()
 }
 
 /// Those that have the machine stand still.

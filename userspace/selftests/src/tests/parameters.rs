@@ -6,15 +6,16 @@ use std::fs;
 
 use alsa::pcm::Format;
 use anyhow::{ensure, Context, Result};
+use rtshm::Device;
 
-use super::tests;
+use super::{instances::node, tests};
 use crate::app::{App, Setup};
 use crate::kernel_log::Listener;
 use crate::material::noise;
 use crate::module;
 use crate::tape::{only_take, Recorder};
 
-tests!(parameters: bad_values, taken_index, smallest, largest, index);
+tests!(parameters: bad_values, taken_index, smallest, largest, index, free_indices);
 
 /// Each is refused with `EINVAL` and one line that says what to do; then the module loads as ever.
 fn bad_values() -> Result<()> {
@@ -27,7 +28,6 @@ fn bad_values() -> Result<()> {
         "index=31 devices=2",
         "index=25 devices=8",
         "index=32",
-        "index=-2",
         "index=2147483647",
         "ring_kib=0",
         "ring_kib=1",
@@ -43,6 +43,8 @@ fn bad_values() -> Result<()> {
         "chunk_frames=15",
         "chunk_frames=4097",
         "chunk_frames=4294967295",
+        "eager=2",
+        "eager=4294967295",
     ];
     for arguments in ours {
         let lines = refused(arguments, "Invalid argument")?;
@@ -60,6 +62,8 @@ fn bad_values() -> Result<()> {
         "ring_kib=1M",
         "chunk_frames=0x",
         "chunk_frames=4294967296",
+        "eager=-1",
+        "eager=yes",
     ] {
         let output = module::try_load(arguments)?;
         ensure!(
@@ -130,5 +134,16 @@ fn index() -> Result<()> {
     module::ready_with("index=31")?;
     ensure!(module::device()?.info()?.card == 31);
     ensure!(fs::read_to_string("/proc/asound/cards")?.contains("31 [RtShm"));
+    Ok(())
+}
+
+/// Negative ones are ALSA's bit masks: all but 0 and 1, and 31 alone.
+fn free_indices() -> Result<()> {
+    module::ready_with("index=-4 devices=2")?;
+    let cards = [0, 1].map(|number| Device::open(node(number))?.info());
+    let [first, second] = cards;
+    ensure!(first?.card == 2 && second?.card == 3);
+    module::ready_with("index=-2147483648")?;
+    ensure!(module::device()?.info()?.card == 31);
     Ok(())
 }

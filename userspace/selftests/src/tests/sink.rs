@@ -18,7 +18,7 @@ use crate::app::{App, Setup};
 use crate::material::noise;
 use crate::module;
 use crate::terminal::Terminal;
-use crate::time::{sleep_ms, wait_until};
+use crate::time::wait_until;
 
 tests!(sink: hang_up, terminal_goes_away, lost_and_back);
 
@@ -128,20 +128,25 @@ fn hang_up() -> Result<()> {
     Ok(())
 }
 
-/// The SIGHUP of a terminal that goes away ends it as ever.
+/// On a terminal SIGHUP ends it, whether the terminal goes away or not.
 fn terminal_goes_away() -> Result<()> {
     module::ready()?;
-    let arguments = ["play", "--device", "hw:HDA"];
-    let terminal = Terminal::start(READER, &arguments, &[], (80, 24))?;
-    let pid = terminal.pid();
-    wait_until("the tool to open the device", || {
-        Ok(module::status()?.consumer_pid == Some(pid))
-    })?;
-    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGHUP)?;
-    sleep_ms(200);
-    ensure!(module::status()?.consumer_pid == Some(pid), "it has ended");
-    let status = terminal.hang_up()?;
-    ensure!(status.code() == Some(0), "{status}");
+    for is_gone in [false, true] {
+        let arguments = ["play", "--device", "hw:HDA"];
+        let mut terminal = Terminal::start(READER, &arguments, &[], (80, 24))?;
+        let pid = terminal.pid();
+        wait_until("the tool to open the device", || {
+            Ok(module::status()?.consumer_pid == Some(pid))
+        })?;
+        let status = match is_gone {
+            true => terminal.hang_up()?,
+            false => {
+                kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGHUP)?;
+                terminal.finish()?.0
+            }
+        };
+        ensure!(status.code() == Some(0), "{status}");
+    }
     Ok(())
 }
 

@@ -302,6 +302,7 @@ fn never_a_step() -> Result<()> {
                     frames: chunk.frame_count.into(),
                     time_stamp: chunk.time_stamp,
                     popped: 0,
+                    changes: 0,
                 });
             }
         }

@@ -20,10 +20,11 @@ use super::tests;
 use crate::app::{App, Setup};
 use crate::material::noise;
 use crate::module;
+use crate::recording::Microphone;
 use crate::tape::{only_take, takes, Recorder};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop, drain_behind_the_end, rewind_everything, linked, impossible_pointer,);
+tests!(transport: pause_and_resume, pause_and_drop, drain_while_running, drain_of_nothing, xrun, play_after_xrun, drop_at_once, close_without_drain, nonstop, reset_while_playing, drain_behind_the_end, rewind_everything, linked, impossible_pointer,);
 
 /// A pause splits the stream at a frame; nothing moves until it goes on.
 fn pause_and_resume() -> Result<()> {
@@ -221,6 +222,41 @@ fn nonstop() -> Result<()> {
     let rounds = take.frames() / 4_096 + 1;
     material.expected = material.expected.repeat(rounds as usize);
     take.check_part_of(&material)
+}
+
+/// A reset asks for the position while the stream counts as being configured; nothing that is played
+/// then is missing or another, for the consumer or for a recorder.
+fn reset_while_playing() -> Result<()> {
+    module::ready()?;
+    let setup = Setup {
+        nonstop: true,
+        period: 512,
+        buffer: 4_096,
+        ..Setup::default()
+    };
+    let mut material = noise(Format::S16LE, 2, 4_096, 1);
+    let microphone = Microphone::start(&Setup {
+        buffer: 65_536,
+        ..setup
+    })?;
+    let recorder = Recorder::open(1)?;
+    let app = App::open(&setup)?;
+    app.write(&material)?;
+    for _ in 0..40 {
+        sleep_ms(5);
+        app.pcm.reset()?;
+    }
+    app.pcm.drop()?;
+    let take = only_take(&recorder.finish()?)?;
+    ensure!(take.frames() > 8_192, "{} frames", take.frames());
+    let rounds = take.frames() / 4_096 + 1;
+    material.expected = material.expected.repeat(rounds as usize);
+    material.bytes = material.bytes.repeat(rounds as usize);
+    take.check_part_of(&material)?;
+    // It lags by a chunk and 2 ms.
+    sleep_ms(100);
+    let played = material.part(0, take.frames());
+    microphone.stop()?.check_only(&played)
 }
 
 /// Draining a stream that has run past its data ends at once, though its pointer has gone beyond

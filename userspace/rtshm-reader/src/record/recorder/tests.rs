@@ -153,7 +153,7 @@ fn streams_of_a_format_follow_each_other_in_a_file() {
     let expected = [samples(0..3000), samples(0..14)].concat();
     assert_eq!(world.read("song.wav"), (48_000, 2, expected));
     assert_eq!(world.files(), ["song.wav"]);
-    assert_eq!((summary.streams, summary.frames), (2, 1507));
+    assert_eq!((summary.streams, summary.frames_out), (2, 1507));
     assert_eq!((summary.silence_frames, summary.lost_records), (0, 0));
 }
 
@@ -176,7 +176,7 @@ fn another_rate_or_number_of_channels_begins_another_file() {
     assert_eq!(world.read("song-3.wav"), (44_100, 1, samples(0..1000)));
     assert_eq!(world.read("song-4.wav"), (48_000, 2, samples(0..2000)));
     let files: Vec<_> = summary.files.iter().map(|file| file.frames).collect();
-    assert_eq!((files, summary.frames), (vec![1000; 4], 4000));
+    assert_eq!((files, summary.frames_out), (vec![1000; 4], 4000));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn lost_frames_keep_their_place() {
         let gap = vec![0.0; silence * 2];
         let expected = [samples(0..2000), gap, samples(2600..2620)].concat();
         assert_eq!(world.read("song.wav").2, expected);
-        assert_eq!(summary.frames, 1010 + silence as u64);
+        assert_eq!(summary.frames_out, 1010 + silence as u64);
         assert_eq!(summary.silence_frames, silence as u64);
         assert_eq!((summary.lost_frames, summary.lost_records), (300, 1));
     }
@@ -252,7 +252,7 @@ fn a_duration_is_exact_to_the_frame() {
         }
         world.play(1000);
         assert_eq!(world.step(), Wait::Done);
-        assert_eq!(world.conclude().frames, frames);
+        assert_eq!(world.conclude().frames_out, frames);
         assert_eq!(world.read("song.wav").2, samples(0..2 * frames));
     }
 }
@@ -276,7 +276,10 @@ fn a_duration_is_that_of_what_is_written() {
     let summary = world.conclude();
     assert_eq!(world.read("song.wav").2.len(), 2 * 480);
     assert_eq!(world.read("song-2.wav").2, samples(0..2 * 882));
-    assert_eq!((summary.frames, summary.silence_frames), (480 + 882, 240));
+    assert_eq!(
+        (summary.frames_out, summary.silence_frames),
+        (480 + 882, 240)
+    );
 }
 
 #[test]
@@ -302,7 +305,7 @@ fn once_ends_with_the_stream() {
     world.start(48_000, 2);
     world.play(100);
     assert_eq!(world.step(), Wait::Done);
-    assert_eq!(world.conclude().frames, 200);
+    assert_eq!(world.conclude().frames_out, 200);
 }
 
 #[test]
@@ -351,7 +354,7 @@ fn it_finishes_with_what_was_due() {
     world.now += 2;
     world.play(480);
     assert_eq!(world.step(), Wait::Done);
-    assert_eq!(world.conclude().frames, 480);
+    assert_eq!(world.conclude().frames_out, 480);
 }
 
 #[test]

@@ -30,11 +30,12 @@ struct Cli {
 const CARD: &str = "RtShm";
 
 /// The elements that mixer-test has to find on the card.
-const ELEMENTS: [&str; 4] = [
+const ELEMENTS: [&str; 5] = [
     "Master Playback Volume",
     "Master Playback Switch",
     "Playback Pitch 1000000",
     "Clock Source",
+    "Delivery",
 ];
 
 /// What may be skipped, by the reason that the programs give.
