@@ -3,12 +3,12 @@
 # The front door for people. The kernel's build system reads Kbuild instead.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# As in scripts/packaging/dkms.conf.
-needs = --at-least 7.3 --config SND_PCM --config SND_PROC_FS
-prep = scripts/kernel-rust-prep $(needs) --kdir "$(KDIR)"
+prep = scripts/kernel-rust-prep $(shell sed -n '/^--/p' module/needs) --kdir "$(KDIR)"
+# Of the VM, for demo, test and check.
+kernel = $(if $(KERNEL),--kernel "$(KERNEL)")
 
-.PHONY: all tools module install install-dkms uninstall deb demo test test-debug test-packages soak bench fuzz
-.PHONY: check rust-project clean help
+.PHONY: all tools module install install-dkms uninstall deb demo test test-debug test-packages soak bench
+.PHONY: bench-latency fuzz docs check rust-project clean clean-module help
 
 all: tools ## Build the tools, and the module where the running kernel can have it
 	@if $(prep) --check --quiet >/dev/null; then \
@@ -23,7 +23,10 @@ tools: ## Build rtshm-reader (target/release)
 	cargo build --release -p rtshm-reader
 
 module: ## Build the module for the running kernel, or for the one in KDIR=; into MO=
-	@arguments=$$($(prep) --check --quiet --make) || exit; \
+	@case "$(CURDIR)" in *[[:space:]:%]*) \
+		echo "the kernel's build takes no space, : or % in a path: $(CURDIR)" >&2; exit 1 ;; esac; \
+	arguments=$$($(prep) --check --quiet --make) || exit; \
+	mkdir -p "$(or $(MO),.)" || exit; \
 	[ -w "$(or $(MO),.)" ] || { \
 		echo "$(or $(MO),$(CURDIR)) is not writable: make module MO=DIRECTORY" >&2; exit 1; }; \
 	$(MAKE) $$arguments M="$(CURDIR)" $(if $(MO),MO="$(abspath $(MO))") modules && \
@@ -39,10 +42,10 @@ uninstall: ## Remove what was installed; first: dkms remove rtshm/VERSION --all
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/packaging/install --remove
 
 demo: ## Play speech, or WAV=file, through the card in a VM and compare
-	@scripts/demo $(if $(WAV),"$(WAV)")
+	@scripts/demo $(kernel) $(if $(WAV),"$(WAV)")
 
-test: ## Run all tests, on this machine and in a VM
-	@scripts/test
+test: ## Run all tests, on this machine and in a VM; KERNEL=forky: the VM's, on that one
+	@scripts/test $(kernel)
 
 test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2
 	@scripts/test --kernel debug $(if $(PART),--part $(PART))
@@ -59,17 +62,29 @@ soak: ## Follow a drifting card for HOURS (24) of a VM's time, each way
 bench: ## Measure the ring beside others: tables, JSON and plots
 	@scripts/bench
 
+bench-latency: ## Measure latency and cost beside snd-aloop, in a VM: tables, JSON and plots
+	@scripts/bench-latency
+
 fuzz: ## Feed the client library hostile bytes for a minute, by cargo-fuzz
 	@scripts/fuzz
 
-check: ## rustfmt, clippy and shellcheck, warnings are errors
-	@scripts/check
+docs: ## Make HTML of Documentation and README.md (build/docs), warnings are errors
+	@scripts/docs
+
+check: ## rustfmt, clippy and shellcheck, warnings are errors; KERNEL=forky: of the module
+	@scripts/check $(kernel)
 
 rust-project: ## Write rust-project.json, so that rust-analyzer knows the module
 	@scripts/rust-project
 
-clean: ## Remove what was built here; the lab's cache stays
+clean: clean-module ## Remove what was built here; the lab's cache stays
 	rm -rf build target rust-project.json
+
+clean-module: ## Remove what was built of the module here, beside its source
+	rm -f modules.order Module.symvers module/modules.order module/snd_bindings.rs
+	find . \( -path ./build -o -path ./target -o -path ./.git \) -prune -o -type f \
+		\( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \) \
+		-exec rm -f {} +
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22

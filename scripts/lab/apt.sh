@@ -34,17 +34,21 @@ debian_sources() {
 	done
 }
 
-# bootstrap DIR PACKAGE...: a Debian root file system.
+# bootstrap DIR SUITE... -- PACKAGE...: a Debian root file system.
 bootstrap() {
-	local dir=$1 options=() line
+	local dir=$1 options=() bootstrap_suites=() line
+	shift
+	while [[ $1 != -- ]]; do
+		bootstrap_suites+=("$1")
+		shift
+	done
 	shift
 	while IFS= read -r line; do
 		options+=(--aptopt="$line")
 	done < <(apt_acquire_options)
 
 	# In a mount namespace, or the mounts of a killed one would stay.
-	# shellcheck disable=SC2154 # set by kernel.sh
-	debian_sources "$kernel_base_suite" "$kernel_suite" |
+	debian_sources "${bootstrap_suites[@]}" |
 		unshare --mount --propagation private \
 			mmdebstrap --mode=root --variant=apt --format=directory \
 			--keyring="$keyring" "${options[@]}" \
@@ -54,6 +58,6 @@ bootstrap() {
 			--dpkgopt=path-exclude='/usr/share/man/*' \
 			--dpkgopt=path-exclude='/usr/share/locale/*' \
 			--include="$(IFS=,; echo "$*")" \
-			"$kernel_base_suite" "$dir" -
+			"${bootstrap_suites[0]}" "$dir" -
 	rm -rf "$dir"/var/lib/apt/lists/* "$dir"/var/cache/apt/*.bin
 }

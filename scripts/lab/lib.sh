@@ -4,6 +4,8 @@
 # What the lab's scripts share: where things are, how they speak, the lock.
 
 PATH=$PATH:/usr/sbin:/sbin
+# What is made is for the guest's users, too, whatever root's own umask is.
+umask 022
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # Read by the scripts that source this file.
@@ -11,9 +13,7 @@ lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 {
 	repo=$(cd "$lab/../.." && pwd)
 	cache=${XDG_CACHE_HOME:-$HOME/.cache}/rtshm
-	build_root=$cache/stock/build-root	# Debian with the toolchain
-	stock_image=$cache/stock/image		# with the source of all kernels
-	kselftest=$cache/stock/kselftest	# the kernel's own tests of ALSA
+	kselftest=$cache/stock/kselftest	# the stock kernel's own tests of ALSA
 	guest_root=$cache/stock/guest		# Debian that the guest runs
 }
 # shellcheck source-path=SCRIPTDIR source=kernel.sh
@@ -31,6 +31,17 @@ die() {
 
 need_root() {
 	((EUID == 0)) || die "must be root: it mounts, and makes root file systems"
+}
+
+# need_rust: before anything is set up that would be of no use without.
+need_rust() {
+	local version oldest
+	oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repo/Cargo.toml")
+	version=$(cargo --version 2>/dev/null) ||
+		die "no cargo for $(id -un): install Rust $oldest or newer for this user; sudo and su leave that of another one behind"
+	version=$(cut -d' ' -f2 <<< "$version")
+	[[ $(printf '%s\n' "$oldest" "$version" | sort -V | head -n 1) == "$oldest" ]] ||
+		die "$(type -P cargo) is $version: Rust $oldest or newer is needed, as rustup has it"
 }
 
 # step TEXT COMMAND...: say what takes so long; keep the noise in a log file.

@@ -22,6 +22,7 @@ start_qemu() {
 	# Sample the allocator's users more often than every 100 ms.
 	append+=' kfence.sample_interval=50'
 	[[ ! $RAM_ROOT ]] || append+=' lab.root=ram'
+	[[ ! $DISK ]] || append+=' lab.root=disk systemd.show_status=no'
 	if [[ $KERNEL == debug ]]; then
 		# One report of KASAN shall not hide the next.
 		append+=' kasan_multi_shot'
@@ -55,8 +56,14 @@ start_qemu() {
 	add_port stderr 3
 	add_port requests 4
 
-	add_folder root "$(guest_with "${PACKAGES[@]}")" readonly=on
-	add_folder modules "$image/modules" readonly=on
+	if [[ $DISK ]]; then
+		# Unsafe for the host's crash, not for the guest's.
+		qemu+=(-drive "if=none,id=disk,format=raw,cache=unsafe,file=${DISK//,/,,}")
+		qemu+=(-device "virtio-blk-pci,drive=disk")
+	else
+		add_folder root "$(guest_with "${PACKAGES[@]}")" readonly=on
+		add_folder modules "$image/modules" readonly=on
+	fi
 	add_folder lab "$RUN/lab" readonly=on
 	[[ ! $SHARE ]] || add_folder host "$SHARE" readonly=off
 
@@ -116,12 +123,14 @@ follow_report() {
 			module) module_error=$rest ;;
 			blind) blind=$rest ;;
 			taint) taint=$rest ;;
-			finished) finished=yes; deadline=$((SECONDS + 60)) ;;
+			finished) finished=yes; deadline=$((SECONDS + 120)) ;;
 			esac
 		elif read -r -u "$requests" word rest; then
 			if [[ $word == stall && $rest =~ ^[1-9][0-9]{0,3}$ ]]; then
 				stall "$rest"
 				deadline=$((deadline + rest))
+			elif [[ $word == trace && $rest =~ ^[1-9][0-9]{0,3}$ && $TRACE ]]; then
+				trace "$rest"
 			else
 				say "the guest asks for what nobody knows: $word $rest"
 			fi
@@ -148,6 +157,22 @@ stall() {
 		sleep 0.1
 	done
 	kill -CONT "$qemu_pid"
+}
+
+# trace MIB: have QEMU log each instruction until its log is so long; a file tells the
+# guest that it has begun.
+trace() {
+	local line
+	for line in "logfile \"$TRACE\"" 'singlestep on' 'log exec,nochain'; do
+		echo "$line" >&"$monitor"
+	done
+	[[ ! $SHARE ]] || : > "$SHARE/tracing"
+	until (($(stat -c %s "$TRACE") >= $1 << 20)) || ! kill -0 "$qemu_pid" 2>/dev/null; do
+		sleep 0.05
+	done
+	for line in 'log none' 'singlestep off'; do
+		echo "$line" >&"$monitor"
+	done
 }
 
 # Let the kernel say what is blocked and what runs where, then end it.
