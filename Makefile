@@ -47,7 +47,7 @@ demo: ## Play speech, or WAV=file, through the card in a VM and compare
 test: ## Run all tests, on this machine and in a VM; KERNEL=forky: the VM's, on that one
 	@scripts/test $(kernel)
 
-test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2
+test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=1, 2, 3
 	@scripts/test --kernel debug $(if $(PART),--part $(PART))
 
 deb: tools ## Build the Debian packages (build/deb)

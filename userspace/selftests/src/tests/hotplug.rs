@@ -79,12 +79,15 @@ fn while_playing() -> Result<()> {
     app.write(&material)?;
     let mut states = vec![State::Start];
     for _ in 0..ROUNDS {
-        // Going on sets the timer where the caller runs; from then on each tick sets the next.
+        // Going on sets the timer where the caller runs; from then on each tick sets the next, and
+        // that of an idle CPU may go to a busy one.
         run_on(1)?;
-        app.pcm.pause(true)?;
-        app.pcm.pause(false)?;
-        states.extend([State::Pause, State::Resume]);
-        wait_until("a timer on the second CPU", || cpu.has_timer())?;
+        wait_until("a timer on the second CPU", || {
+            app.pcm.pause(true)?;
+            app.pcm.pause(false)?;
+            states.extend([State::Pause, State::Resume]);
+            cpu.has_timer()
+        })?;
         run_on(0)?;
         cpu.set(false)?;
         let before = module::status()?.frames;
