@@ -45,6 +45,8 @@ start_qemu() {
 	)
 	if [[ $ICOUNT ]]; then
 		qemu+=(-smp 1 -icount "shift=1,sleep=off")
+		# It has time; a machine by the host's clock beside it has not.
+		qemu=(nice "${qemu[@]}")
 	else
 		# With a thread for each CPU the guest oopses now and then: QEMU
 		# and a kernel that patches its code do not go together.
