@@ -79,8 +79,8 @@ fn while_playing() -> Result<()> {
     app.write(&material)?;
     let mut states = vec![State::Start];
     for _ in 0..ROUNDS {
-        // Going on sets the timer where the caller runs; from then on each tick sets the next, and
-        // that of an idle CPU may go to a busy one.
+        // Going on sets the timer where the caller runs, and from then on each tick sets the next;
+        // but a timer whose tick is under way elsewhere stays there.
         run_on(1)?;
         wait_until("a timer on the second CPU", || {
             app.pcm.pause(true)?;
