@@ -49,6 +49,16 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// A buffer of 85 ms that is played round and round.
+    pub(crate) fn round() -> Self {
+        Self {
+            nonstop: true,
+            period: 512,
+            buffer: 4_096,
+            ..Self::default()
+        }
+    }
+
     /// For this material.
     pub(crate) fn of(material: &Material) -> Self {
         Self {

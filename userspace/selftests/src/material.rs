@@ -43,6 +43,16 @@ impl Material {
         }
     }
 
+    /// It again and again, for so many frames and more.
+    pub(crate) fn repeated(&self, frames: u64) -> Self {
+        let rounds = (frames / self.frames() + 1) as usize;
+        Self {
+            bytes: self.bytes.repeat(rounds),
+            expected: self.expected.repeat(rounds),
+            ..*self
+        }
+    }
+
     /// What must come out for the frames from `first` on.
     pub(crate) fn expected_at(&self, first: u64, count: u64) -> Option<&[u32]> {
         let channels = u64::from(self.channels);

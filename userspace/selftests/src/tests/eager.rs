@@ -282,13 +282,8 @@ fn late() -> Result<()> {
 /// What the card plays beyond what was written goes out by the clock.
 fn nonstop() -> Result<()> {
     module::ready_with(EAGER)?;
-    let setup = Setup {
-        nonstop: true,
-        period: 512,
-        buffer: 4_096,
-        ..Setup::default()
-    };
-    let mut material = noise(Format::S16LE, 2, 4_096, 1);
+    let setup = Setup::round();
+    let material = noise(Format::S16LE, 2, 4_096, 1);
     let recorder = Recorder::open(1)?;
     let app = App::open(&setup)?;
     app.write(&material)?;
@@ -297,10 +292,7 @@ fn nonstop() -> Result<()> {
     let take = only_take(&recorder.finish()?)?;
     ensure!(take.frames() > 8_192, "{} frames", take.frames());
     ensure!(take.frames() == position_of(&take, State::Stop)?);
-    material.expected = material
-        .expected
-        .repeat((take.frames() / 4_096 + 1) as usize);
-    take.check_part_of(&material)
+    take.check_part_of(&material.repeated(take.frames()))
 }
 
 /// One application that sets the card up anew, and anew; each time with what half the ring has room for.

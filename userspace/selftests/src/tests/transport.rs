@@ -202,13 +202,8 @@ fn close_without_drain() -> Result<()> {
 /// is played again, as hardware does.
 fn nonstop() -> Result<()> {
     module::ready()?;
-    let setup = Setup {
-        nonstop: true,
-        period: 512,
-        buffer: 4_096,
-        ..Setup::default()
-    };
-    let mut material = noise(Format::S16LE, 2, 4_096, 1);
+    let setup = Setup::round();
+    let material = noise(Format::S16LE, 2, 4_096, 1);
     let recorder = Recorder::open(1)?;
     let app = App::open(&setup)?;
     app.write(&material)?;
@@ -219,22 +214,15 @@ fn nonstop() -> Result<()> {
     let take = only_take(&recorder.finish()?)?;
     take.check_states(&[State::Start, State::Stop])?;
     ensure!(take.frames() > 8_192, "{} frames", take.frames());
-    let rounds = take.frames() / 4_096 + 1;
-    material.expected = material.expected.repeat(rounds as usize);
-    take.check_part_of(&material)
+    take.check_part_of(&material.repeated(take.frames()))
 }
 
 /// A reset asks for the position while the stream counts as being configured; nothing that is played
 /// then is missing or another, for the consumer or for a recorder.
 fn reset_while_playing() -> Result<()> {
     module::ready()?;
-    let setup = Setup {
-        nonstop: true,
-        period: 512,
-        buffer: 4_096,
-        ..Setup::default()
-    };
-    let mut material = noise(Format::S16LE, 2, 4_096, 1);
+    let setup = Setup::round();
+    let material = noise(Format::S16LE, 2, 4_096, 1);
     let microphone = Microphone::start(&Setup {
         buffer: 65_536,
         ..setup
@@ -249,9 +237,7 @@ fn reset_while_playing() -> Result<()> {
     app.pcm.drop()?;
     let take = only_take(&recorder.finish()?)?;
     ensure!(take.frames() > 8_192, "{} frames", take.frames());
-    let rounds = take.frames() / 4_096 + 1;
-    material.expected = material.expected.repeat(rounds as usize);
-    material.bytes = material.bytes.repeat(rounds as usize);
+    let material = material.repeated(take.frames());
     take.check_part_of(&material)?;
     // It lags by a chunk and 2 ms.
     sleep_ms(100);
@@ -263,12 +249,7 @@ fn reset_while_playing() -> Result<()> {
 /// what would still move it.
 fn drain_behind_the_end() -> Result<()> {
     module::ready()?;
-    let setup = Setup {
-        nonstop: true,
-        period: 512,
-        buffer: 4_096,
-        ..Setup::default()
-    };
+    let setup = Setup::round();
     let recorder = Recorder::open(1)?;
     let app = App::open(&setup)?;
     app.write(&noise(Format::S16LE, 2, 4_096, 1))?;
