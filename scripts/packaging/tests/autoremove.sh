@@ -12,7 +12,8 @@ brought=(rtshm-dkms rtshm-tools dkms rustc rust-src bindgen)
 for package in "${brought[@]}"; do
 	is_installed "$package"
 done
-apt-get -y purge --autoremove rtshm-dkms rtshm-tools
+# DKMS had brought sudo, which does not go from a root without a password, as here.
+SUDO_FORCE_REMOVE=yes apt-get -y purge --autoremove rtshm-dkms rtshm-tools
 for package in "${brought[@]}"; do
 	! is_installed "$package" || { echo "still there: $package"; exit 1; }
 done
