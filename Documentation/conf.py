@@ -83,6 +83,8 @@ class Links(sphinx.transforms.SphinxTransform):
         links += [(link, link["reftarget"]) for link in downloads]
         for link, target in links:
             self.resolve(link, here, target)
+        for text in self.all(docutils.nodes.title_reference):
+            log.warning("not a link: %s", text.astext(), location=text)
         for text in self.all(docutils.nodes.literal):
             self.check(text)
         for table in self.all(docutils.nodes.table):

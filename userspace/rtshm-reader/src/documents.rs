@@ -33,7 +33,13 @@ pub(crate) struct ManOptions {
 pub(crate) fn completions(options: &CompletionsOptions) -> Result<()> {
     let mut bytes = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), NAME, &mut bytes);
-    stdout::print(&String::from_utf8(bytes)?)
+    let mut script = String::from_utf8(bytes)?;
+    if options.shell == Shell::Bash {
+        // A hyphen in the program's name makes it look for commands under another name than the
+        // one that it gives them: github.com/clap-rs/clap/issues/6421.
+        script = script.replace("rtshm__subcmd__reader", "rtshm__reader");
+    }
+    stdout::print(&script)
 }
 
 pub(crate) fn man(options: &ManOptions) -> Result<()> {
@@ -108,7 +114,12 @@ fn page(command: Command) -> Result<String> {
     if has_commands {
         text.push_str(ENVIRONMENT);
     }
-    text.push_str(".SH \"SEE ALSO\"\n.BR rtshm\\-reader (1),\n.BR rtshm (4)\n");
+    text.push_str(".SH \"SEE ALSO\"\n");
+    text.push_str(if has_commands {
+        ".BR rtshm (4),\n.BR kernel\\-rust\\-prep (8)\n"
+    } else {
+        ".BR rtshm\\-reader (1),\n.BR rtshm (4)\n"
+    });
     Ok(text)
 }
 

@@ -23,11 +23,12 @@ pub(crate) fn report(outcome: Outcome, notes: Notes) -> ExitCode {
         // It has been told on standard output.
         Err(error) if error.is::<Failed>() => ExitCode::from(code(&error)),
         Err(error) if !is_broken_pipe(&error) => {
-            match is_for_doctor(&error) {
-                false => notes.error(&error),
-                true => notes.error(format_args!(
+            match (is_for_doctor(&error), tells_its_cause(&error)) {
+                (true, _) => notes.error(format_args!(
                     "{error}; `rtshm-reader doctor` checks the rest"
                 )),
+                (false, true) => notes.error(&error),
+                (false, false) => notes.error(format_args!("{error:#}")),
             }
             ExitCode::from(code(&error))
         }
@@ -58,6 +59,11 @@ fn code(error: &anyhow::Error) -> u8 {
     } else {
         1
     }
+}
+
+/// Whether its message has what its sources say.
+fn tells_its_cause(error: &anyhow::Error) -> bool {
+    error.is::<rtshm::Error>() || error.is::<OpenError>() || error.is::<WriteError>()
 }
 
 /// Whether more may be wrong than what the message says.

@@ -325,6 +325,31 @@ fn shells_complete_every_command() {
     reader(&["completions", "sh"]).assert().code(2);
 }
 
+#[test]
+fn bash_completes_options_of_commands() {
+    const ASK: &str = r#"
+        eval "$("$0" completions bash)"
+        ask() {
+            COMP_WORDS=(rtshm-reader "$@") COMP_CWORD=$# COMPREPLY=()
+            _rtshm__reader rtshm-reader "${@: -1}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            echo "$* ${COMPREPLY[*]}"
+        }
+        ask re
+        ask play --lat
+        ask monitor --
+        ask completions z
+    "#;
+    let program = env!("CARGO_BIN_EXE_rtshm-reader");
+    Command::new("bash")
+        .args(["--norc", "-c", ASK, program])
+        .assert()
+        .success()
+        .stdout(contains("re record\n"))
+        .stdout(contains("play --lat --latency\n"))
+        .stdout(contains(" --interval "))
+        .stdout(contains("completions z zsh\n"));
+}
+
 /// The writing end of a pipe that nobody reads.
 fn broken_pipe() -> Stdio {
     let (read, write) = nix::unistd::pipe().unwrap();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -307,9 +307,21 @@ fn refused(path: &Path, source: io::Error) -> Error {
             others: paths().into_iter().filter(|other| *other != path).collect(),
             path,
         },
+        Some(Errno::EISDIR) => Error::NotADevice { path },
+        // Nobody shall be told to open up a file that is none of ours.
+        Some(Errno::EACCES | Errno::EPERM) if is_another_file(&path) => Error::NotADevice { path },
         Some(Errno::EACCES | Errno::EPERM) => Error::Permission { path },
         _ => Error::Open { path, source },
     }
+}
+
+/// Whether this is no node of the kernel's misc devices, which ours are.
+fn is_another_file(path: &Path) -> bool {
+    // `MISC_MAJOR` of the kernel's include/uapi/linux/major.h.
+    const MISC_MAJOR: libc::c_uint = 10;
+    fs::metadata(path).is_ok_and(|node| {
+        !node.file_type().is_char_device() || libc::major(node.rdev()) != MISC_MAJOR
+    })
 }
 
 fn this_page_size() -> u64 {
@@ -317,4 +329,22 @@ fn this_page_size() -> u64 {
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     // A failure is no page size either.
     u64::try_from(size).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who may not open a file is told how to be allowed to only where it may be a device of ours.
+    #[test]
+    fn nobody_is_told_to_open_up_another_file() {
+        for errno in [Errno::EACCES, Errno::EPERM] {
+            for path in ["/dev/full", "/etc/passwd", "/"] {
+                let error = refused(Path::new(path), errno.into());
+                assert!(matches!(error, Error::NotADevice { .. }), "{error}");
+            }
+            let error = refused(Path::new("/dev/rtshm-of-nobody"), errno.into());
+            assert!(matches!(error, Error::Permission { .. }), "{error}");
+        }
+    }
 }

@@ -196,7 +196,8 @@ impl fmt::Display for Remedy<'_> {
         };
         write!(f, "there is {}", first.display())?;
         rest.iter()
-            .try_for_each(|path| write!(f, ", {}", path.display()))
+            .try_for_each(|path| write!(f, ", {}", path.display()))?;
+        f.write_str("; for more `modprobe -r rtshm` and `modprobe rtshm devices=2`")
     }
 }
 
@@ -278,7 +279,8 @@ mod tests {
                 path: "/dev/rtshm3".into(),
                 others: vec![path.clone(), "/dev/rtshm1".into()],
             }),
-            "no /dev/rtshm3: there is /dev/rtshm, /dev/rtshm1"
+            "no /dev/rtshm3: there is /dev/rtshm, /dev/rtshm1; for more `modprobe -r rtshm` and \
+             `modprobe rtshm devices=2`"
         );
         let holder = Holder {
             pid: 42,

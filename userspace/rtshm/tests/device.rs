@@ -34,6 +34,10 @@ fn other_files_are_no_devices() {
         Device::open("/dev"),
         Err(Error::NotADevice { .. })
     ));
+    assert!(matches!(
+        Consumer::open("/dev"),
+        Err(Error::NotADevice { .. })
+    ));
 }
 
 #[test]

@@ -76,6 +76,9 @@ impl Target {
             source,
             safe: None,
         };
+        if path.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
         if !force && path.symlink_metadata().is_ok() {
             return Err(failed(ErrorKind::AlreadyExists.into()));
         }

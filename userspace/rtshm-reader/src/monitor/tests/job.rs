@@ -146,12 +146,17 @@ impl Shell {
         !flags.contains(LocalFlags::ICANON) && !flags.contains(LocalFlags::ISIG)
     }
 
+    /// The view may have painted before it hears that it goes on, and takes the terminal anew then.
+    fn wait_until_raw(&self, raw: bool) {
+        while self.is_raw() != raw {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Ends the shell by the status of what it ran last.
     fn finish(mut self) {
         self.wait_for(GIVEN_BACK);
-        while self.is_raw() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait_until_raw(false);
         self.type_in("exit $?\n");
         // The view's own.
         assert_eq!(self.child.wait().unwrap().code(), Some(7));
@@ -171,7 +176,7 @@ fn window(columns: u16) -> Winsize {
 fn it_stops_and_comes_back() {
     let mut shell = Shell::start();
     shell.run_view("");
-    assert!(shell.is_raw());
+    shell.wait_until_raw(true);
     for _ in 0..2 {
         shell.type_in("\x1a");
         shell.wait_for(GIVEN_BACK);
@@ -181,7 +186,7 @@ fn it_stops_and_comes_back() {
         shell.type_in("fg\n");
         shell.wait_for(TAKEN);
         shell.wait_for(SHOWN);
-        assert!(shell.is_raw());
+        shell.wait_until_raw(true);
     }
     shell.type_in("q");
     shell.finish();
