@@ -117,8 +117,14 @@ impl Stream for Player {
         }
     }
 
+    fn free(stream: &mut Locked<'_, Self>) {
+        stream.halt(timer::now(), State::Stop);
+        stream.device().monitor().set_layout(None);
+    }
+
     fn close(device: &Endpoint) {
-        end_suspended(device);
+        end_untold(device);
+        // Whoever has a linked one may have prepared it meanwhile.
         device.monitor().set_layout(None);
         // Whoever steered may have left it anywhere, and nobody steers for the next one.
         device.steering().set_pitch(PITCH_NOMINAL);
@@ -128,7 +134,7 @@ impl Stream for Player {
         let config = stream.config();
         let layout = config.layout;
         let device = stream.device();
-        end_suspended(device);
+        end_untold(device);
         let grid = Grid::new(
             config.period_frames.get(),
             device.chunk_limit(layout.channels),
@@ -429,11 +435,14 @@ impl Locked<'_, Player> {
     }
 }
 
-/// Tells the end of a stream that ended while it was suspended, of which ALSA tells nobody.
-fn end_suspended(device: &Endpoint) {
+/// Ends what ALSA has ended without a trigger: a stream that was suspended, or that runs as it is
+/// prepared or closed, because a linked one was started or could not be stopped.
+fn end_untold(device: &Endpoint) {
+    device.monitor().with_tap(|tap| tap.halt());
     device.outlet().with_feed(|feed| {
         if feed.is_active() {
             feed.state(State::Stop, timer::now());
+            feed.clock(0);
         }
     });
 }

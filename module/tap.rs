@@ -10,9 +10,12 @@
 //!
 //! Pure, tested on the host.
 
-use core::ops::{
-    DerefMut,
-    Range, //
+use core::{
+    mem,
+    ops::{
+        DerefMut,
+        Range, //
+    }, //
 };
 
 use crate::clock::{
@@ -219,6 +222,8 @@ pub struct Cursor {
     run: u64,
     /// The next byte of that run, while the recording follows it.
     next: Option<u64>,
+    /// When it was last looked for what is due.
+    looked: u64,
 }
 
 impl Cursor {
@@ -233,6 +238,7 @@ impl Cursor {
             silence: Clock::start(now, 0, nominal(frames)),
             run: tap.count,
             next: None,
+            looked: now,
         };
         // What is played already is joined where the recording is due.
         let last = tap.count.saturating_sub(1);
@@ -264,13 +270,14 @@ impl Cursor {
     where
         S: Storage,
     {
+        let looked = mem::replace(&mut self.looked, now);
         // Each run is looked at once, and left once.
         for _ in 0..=2 * RUNS {
             let Some((number, run)) = tap.run_from(self.run) else {
                 return self.be_silent(now);
             };
             let Some(next) = self.next.filter(|_| number == self.run) else {
-                self.pass_over(number);
+                self.pass_over(number, looked);
                 if run.frames != self.frames {
                     if run.end.is_none() {
                         return self.be_silent(now);
@@ -339,12 +346,14 @@ impl Cursor {
         count
     }
 
-    /// Goes to the next run, or to a later one where the tap has forgotten some.
-    fn pass_over(&mut self, number: u64) {
+    /// Goes to the next run, or to a later one where the tap has forgotten some: then it is silent
+    /// from `looked` on, when it still followed one.
+    fn pass_over(&mut self, number: u64, looked: u64) {
         self.run = number;
         if self.next.take().is_some() {
             // Maybe in the middle of a frame.
             self.recorded = round_up(self.recorded, self.frames.size());
+            self.silence = Clock::start(looked, self.position(), nominal(self.frames));
         }
     }
 

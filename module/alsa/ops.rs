@@ -148,6 +148,7 @@ impl<S: Stream> Ops<S> {
                 if stream.is_running() {
                     stream.stop(sys::SNDRV_PCM_STATE_SETUP);
                 }
+                S::free(&mut stream);
                 stream.set_has_buffer(false);
             }
         };

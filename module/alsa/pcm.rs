@@ -114,6 +114,10 @@ pub trait Stream: Sized + Send + 'static {
         0
     }
 
+    /// An open substream is about to lose its configuration and its buffer; under the stream lock. It
+    /// may still run, where ALSA refused to stop it.
+    fn free(_stream: &mut Locked<'_, Self>) {}
+
     /// A substream that was opened is closed; it runs no more.
     fn close(_device: &Self::Device) {}
 

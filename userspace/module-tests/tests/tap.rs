@@ -177,6 +177,30 @@ fn nothing_from_before_the_storage() {
     assert!(recorder.numbers().into_iter().eq(2401..=2832));
 }
 
+/// A player may stop and go on more often between two looks than the tap remembers: the recording
+/// goes on from the last look, however far the player's clock is off by then.
+#[test]
+fn forgotten_runs_leave_no_drift() {
+    let slow = Speed::from_millionths(750_000);
+    let mut player = Player::new(MONO).listened_to(4800);
+    let mut recorder = Recorder::start(&player, MONO, 0);
+    player.start(0, slow);
+    for now in (0..=100 * SECOND).step_by(10_000_000) {
+        player.tick(now);
+        recorder.tick(&player, now);
+    }
+    let before = recorder.numbers().len();
+    for _ in 0..9 {
+        player.halt(100 * SECOND);
+        player.start(100 * SECOND, slow);
+    }
+    let now = 100 * SECOND + 5 * MILLISECOND;
+    player.tick(now);
+    recorder.tick(&player, now);
+    // 48 frames behind: 64 of silence until the player has so many, and 132 of the 180 that it has.
+    assert_eq!(recorder.numbers().len() - before, 64 + 132);
+}
+
 #[test]
 fn another_layout_is_silence() {
     for other in [

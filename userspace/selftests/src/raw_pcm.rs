@@ -313,6 +313,12 @@ impl RawPcm {
         check(unsafe { sys::snd_pcm_drop(self.as_ptr()) }).map(drop)
     }
 
+    /// Gives the buffer back.
+    pub(crate) fn free(&self) -> Result<(), Errno> {
+        // SAFETY: As above.
+        check(unsafe { sys::snd_pcm_hw_free(self.as_ptr()) }).map(drop)
+    }
+
     /// Pauses, or goes on.
     pub(crate) fn pause(&self, pause: bool) -> Result<(), Errno> {
         // SAFETY: As above.

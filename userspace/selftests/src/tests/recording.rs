@@ -35,6 +35,7 @@ macro_rules! combinations {
         tests!(recording: $($name,)+ arecord_records, silence_is_silent, two_streams,
             as_long_as_it_takes, joins_in_the_middle, layout_is_dictated, another_layout_is_silent,
             eight_at_once, never_read, killed, come_and_go, player_pauses, recorder_pauses, linked,
+            linked_and_refused,
             pointer_is_continuous, player_wraps_around);
     };
 }
@@ -376,6 +377,10 @@ fn layout_is_dictated() -> Result<()> {
     player.set_up(&Setup::default())?;
     let (formats, ..) = offered()?;
     ensure!(formats == 1 << 2, "formats {formats:#x}");
+    player.free()?;
+    ensure!(is_free()?, "not configured: {:?}", offered()?);
+    player.set_up(&Setup::default())?;
+    ensure!(!is_free()?, "configured again");
     drop(player);
     ensure!(is_free()?, "closed: {:?}", offered()?);
     late.set_up(&wrong[0])?;
@@ -654,6 +659,45 @@ fn linked() -> Result<()> {
     ensure!((player.state(), recorder.state()) == (3, 3));
     recorder.stop()?;
     ensure!((player.state(), recorder.state()) == (1, 1));
+    Ok(())
+}
+
+/// A player that ALSA closes without stopping it, as it refuses to where a linked stream has no
+/// configuration any more: the card stands still then, and other recorders get silence.
+fn linked_and_refused() -> Result<()> {
+    module::ready()?;
+    let setup = Setup {
+        start_threshold: Some(u32::MAX),
+        ..patient(&Setup::default())
+    };
+    let consumer = Recorder::open(1)?;
+    let mut player = RawPcm::open(module::PCM, Direction::Playback)?;
+    player.set_up(&setup)?;
+    // Nothing is to be read when the drain begins, so that it ends this one at once.
+    let linked = open(&Setup {
+        period: 24_000,
+        buffer: 48_000,
+        ..setup
+    })?;
+    player.link(&linked)?;
+    let material = numbered(1, 24_000);
+    player.write(&material.bytes)?;
+    player.start()?;
+    player.begin_drain()?;
+    ensure!((player.state(), linked.state()) == (5, 1));
+    linked.free()?;
+    drop(player);
+    drop(linked);
+    let take = only_take(&consumer.finish()?)?;
+    take.check_states(&[State::Start, State::Drain, State::Stop])?;
+    take.check_part_of(&material)?;
+    let recorder = open(&patient(&Setup::default()))?;
+    recorder.start()?;
+    let mut bytes = vec![1; 4_800 * 4];
+    recorder.read(&mut bytes)?;
+    // What was played last comes to it first.
+    let silent = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    ensure!(silent / 4 <= lag_frames() as usize, "sound up to {silent}");
     Ok(())
 }
 
