@@ -209,6 +209,10 @@ impl Stream for Player {
             return;
         }
         let now = timer::now();
+        if stream.is_disconnected() {
+            stream.halt(now, State::Stop);
+            return;
+        }
         stream.tell_drain(now);
         stream.advance(now);
         stream.steer(now);
@@ -266,9 +270,16 @@ impl Locked<'_, Player> {
         if self.state().clock.is_none() {
             return;
         }
-        self.advance(now);
+        // Nothing comes from a card that is taken away, where ALSA was refused to stop the stream.
+        let is_gone = self.is_disconnected();
+        if !is_gone {
+            self.advance(now);
+        }
         self.state().clock = None;
         self.unset_timer();
+        if is_gone {
+            return end_untold(self.device());
+        }
         self.device().monitor().with_tap(|tap| tap.halt());
         self.tell(now, state);
         self.device().outlet().with_feed(|feed| feed.clock(0));

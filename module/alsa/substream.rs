@@ -221,6 +221,11 @@ impl<S: Stream> Locked<'_, S> {
         self.alsa_state() == sys::SNDRV_PCM_STATE_DRAINING
     }
 
+    /// Whether the card is taken away.
+    pub fn is_disconnected(&self) -> bool {
+        self.alsa_state() == sys::SNDRV_PCM_STATE_DISCONNECTED
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.alsa_state() == sys::SNDRV_PCM_STATE_RUNNING || self.is_draining()
     }

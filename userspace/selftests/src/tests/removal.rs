@@ -27,10 +27,11 @@ use crate::material::{noise, Material};
 use crate::module::{self, CARD, NODE, REMOVE};
 use crate::process::run;
 use crate::raw::Node;
+use crate::raw_pcm::RawPcm;
 use crate::tape::{attach, attach_to, only_take, pop_all, Entry, Recorder, Take};
 use crate::time::{sleep_ms, wait_until};
 
-tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, recorders_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
+tests!(removal: while_aplay_plays, while_a_writer_sleeps, while_paused, while_draining, while_linked, while_nothing_plays, ring_is_full, waiters_are_woken, controls_end, recorders_end, reader_plays_out_and_ends, other_cards_stay, wrong_values, one_of_many_writers, storm,);
 
 /// Checks that the module goes, and comes back with a card that works.
 fn check_reload() -> Result<()> {
@@ -232,6 +233,44 @@ fn while_draining() -> Result<()> {
     let take = only_take(&pop_until_gone(&mut consumer)?)?;
     check_cut(&take, &material, &[State::Start, State::Drain, State::Stop])?;
     drop((app, consumer));
+    check_reload()
+}
+
+/// ALSA cannot stop a stream while a linked one has no configuration: nothing comes behind the end of
+/// the card all the same.
+fn while_linked() -> Result<()> {
+    module::ready()?;
+    let mut consumer = attach()?;
+    let setup = Setup {
+        buffer: 48_000,
+        period: 24_000,
+        start_threshold: Some(u32::MAX),
+        ..Setup::default()
+    };
+    let mut player = RawPcm::open(module::PCM, Direction::Playback)?;
+    player.set_up(&setup)?;
+    let mut linked = RawPcm::open(module::PCM, Direction::Capture)?;
+    linked.set_up(&setup)?;
+    player.link(&linked)?;
+    let material = noise(Format::S16LE, 2, 48_000, 1);
+    player.write(&material.bytes)?;
+    player.start()?;
+    player.begin_drain()?;
+    ensure!((player.state(), linked.state()) == (5, 1));
+    linked.free()?;
+    module::take_card_away()?;
+    let tape = pop_until_gone(&mut consumer)?;
+    check_cut(
+        &only_take(&tape)?,
+        &material,
+        &[State::Start, State::Drain, State::Stop],
+    )?;
+    // Some chunks later.
+    sleep_ms(100);
+    ensure!(consumer.unread()? == 0, "something came behind the end");
+    drop((player, linked));
+    ensure!(consumer.unread()? == 0, "something came with the close");
+    drop(consumer);
     check_reload()
 }
 
