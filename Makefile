@@ -53,7 +53,7 @@ test-debug: ## Run the VM's tests on a kernel with KASAN, lockdep, ..., or PART=
 deb: tools ## Build the Debian packages (build/deb)
 	@scripts/packaging/deb
 
-test-packages: ## Test kernel-rust-prep and DKMS, in root file systems of their own
+test-packages: ## Test kernel-rust-prep, DKMS and the Debian packages, on machines of their own
 	@scripts/test-packages
 
 soak: ## Follow a drifting card for HOURS (24) of a VM's time, each way
